@@ -1,0 +1,53 @@
+# Every target makes what it needs first: a fresh machine with Python ≥ 3.11, git and make is enough.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+SCALE ?= laptop
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+FIGURES := poison-accuracy poison-boundaries basin-rollout volume-gap
+# One thread each: two fighting threads are slower than one.
+export OMP_NUM_THREADS := 1
+
+.PHONY: help setup quickstart test check figures clean
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z%-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "figures: $(FIGURES)"
+
+setup: $(READY) ## build .venv from constraints.txt with the package in it
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+quickstart: $(READY) ## the poison sweep on embedded digits: table, figures, report
+	$(BIN)/gensweep run experiment=quickstart
+	$(BIN)/gensweep collect --experiment quickstart-laptop -o outputs/quickstart/table.parquet
+	@for name in poison-accuracy volume-gap basin-rollout; do \
+	  $(BIN)/gensweep figure $$name --table outputs/quickstart/table.parquet -o outputs/quickstart || exit; done
+	$(BIN)/gensweep report --table outputs/quickstart/table.parquet -o outputs/quickstart/report.html
+
+test: $(READY) ## the whole test suite
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: $(READY) ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# A figure is drawn from what there is, and the exit code says whether that was all.
+fig-%: $(READY) ## run the sweep of figure % at SCALE=smoke|laptop|paper, draw it
+	@$(BIN)/gensweep run experiment=$* +scale=$(SCALE); ran=$$?; [ $$ran -le 1 ] || exit $$ran; \
+	 $(BIN)/gensweep collect --experiment $*-$(SCALE) -o outputs/$*-$(SCALE)/table.parquet; got=$$?; [ $$got -le 1 ] || exit $$got; \
+	 $(BIN)/gensweep figure $* --table outputs/$*-$(SCALE)/table.parquet -o outputs/$*-$(SCALE) && exit $$((ran | got))
+
+figures: $(READY) ## all figures at SCALE; one that fails does not stop the others
+	@failed=; for name in $(FIGURES); do $(MAKE) --no-print-directory fig-$$name SCALE=$(SCALE) || failed="$$failed $$name"; done; \
+	 [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
+
+clean: ## delete the environment; outputs stay
+	rm -rf $(VENV)

@@ -1,0 +1,1 @@
+"""Which property of a minimum says that it generalises?"""

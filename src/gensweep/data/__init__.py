@@ -1,0 +1,1 @@
+"""Data sets, and what a run draws from them."""

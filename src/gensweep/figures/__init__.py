@@ -1,0 +1,1 @@
+"""One file, one figure, drawn from the table alone."""

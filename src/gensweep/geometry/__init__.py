@@ -1,0 +1,1 @@
+"""Mathematics on flat parameter vectors."""

@@ -1,0 +1,86 @@
+"""Units of length in weight space, and directions measured in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gensweep.geometry.solution import Layout, Solution
+from gensweep.rng import Stream
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A positive diagonal change of units, θ = θ* + scale ∘ z.
+
+    Args:
+        scale_P: Length of the unit along each parameter, ≥ 0; a parameter with 0 stays where it is.
+
+    The volume measured in z, times e^``logdet``, is the Euclidean volume.
+    """
+
+    scale_P: Tensor
+
+    @property
+    def dimensions(self) -> int:
+        """How many scalars are perturbed, n."""
+        return int((self.scale_P > 0).sum())
+
+    @property
+    def logdet(self) -> float:
+        """Σ ln scale over the perturbed scalars."""
+        return self.scale_P[self.scale_P > 0].double().log().sum().item()
+
+    def direction(self, rng: Stream) -> Tensor:
+        """One step of length 1 in a direction uniform in z, (P,): scale ∘ u with ‖u‖ = 1."""
+        u = torch.from_numpy(rng.normal(len(self.scale_P))).to(self.scale_P) * (self.scale_P > 0)
+        return self.scale_P * (u / u.double().norm()).to(self.scale_P)
+
+
+def euclidean(solution: Solution) -> Metric:
+    """All parameters, one unit each."""
+    return Metric(torch.ones_like(solution.theta_P))
+
+
+def filterwise(solution: Solution) -> Metric:
+    """One unit changes a typical filter by its own norm; biases and other 1-D tensors stay.
+
+    The scale of a weight is √n · rms(its filter), where n counts the perturbed weights, so that a step
+    of length r in a random direction changes each filter by about r times its norm. Unlike `li_direction`
+    it is linear in z, so a volume in it means something.
+    """
+    parts = solution.layout.unpack(solution.theta_P)
+    scales = {name: _rms(w) if w.dim() > 1 else torch.zeros_like(w) for name, w in parts.items()}
+    rms_P = solution.layout.pack(scales)
+    return Metric(rms_P * (rms_P > 0).sum().sqrt())
+
+
+def _rms(weight: Tensor) -> Tensor:
+    """Root mean square of each filter (dim 0), spread over the weight's shape; a dead filter gets 1e-10."""
+    rms = weight.flatten(1).square().mean(1).sqrt().clamp_min(1e-10)
+    return rms.reshape(-1, *[1] * (weight.dim() - 1)).expand_as(weight)
+
+
+METRICS = {"euclidean": euclidean, "filter": filterwise}
+
+
+def li_direction(layout: Layout, theta_P: Tensor, rng: Stream) -> Tensor:
+    """A filter-normalised direction for pictures, (P,).
+
+    Each filter of a Gaussian draw is rescaled to the norm of the weight filter it stands over; biases
+    and other 1-D tensors get zero.
+
+    Source: Li et al. 2018 (1712.09913), §4, with ``ignore=biasbn`` as in their published figures.
+    """
+    draw = layout.unpack(torch.from_numpy(rng.normal(len(theta_P))).to(theta_P))
+    parts = layout.unpack(theta_P)
+    return layout.pack({name: _like(draw[name], w) for name, w in parts.items()})
+
+
+def _like(draw: Tensor, weight: Tensor) -> Tensor:
+    if weight.dim() <= 1:
+        return torch.zeros_like(weight)
+    lengths = weight.flatten(1).norm(dim=1) / (draw.flatten(1).norm(dim=1) + 1e-10)
+    return draw * lengths.reshape(-1, *[1] * (weight.dim() - 1))

@@ -1,0 +1,99 @@
+"""The only door to a network's loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from gensweep.data.base import Data, Split
+from gensweep.data.resident import resident
+from gensweep.geometry.solution import Layout, Solution
+
+
+class Loss(Protocol):
+    """The mean loss of a split as a function of the parameters, in nats per example."""
+
+    def __call__(self, theta_P: Tensor) -> float:
+        """The loss at one point."""
+        ...
+
+    def many(self, thetas: Iterable[Tensor]) -> np.ndarray:
+        """The loss at each of K points, float64 (K,)."""
+        ...
+
+    def grad(self, theta_P: Tensor) -> tuple[float, Tensor]:
+        """The loss and its gradient (P,)."""
+        ...
+
+
+class Risk:
+    """Mean cross-entropy of one split at any parameters: eval mode, no augmentation, nothing written.
+
+    Parameters enter as functional arguments, so the module stays as it is. Losses are computed from
+    the logits in float64 and summed in float64: chunking changes nothing. Each parameter vector is
+    evaluated by itself, so that a number does not depend on how many others were asked for.
+
+    Args:
+        solution: Whose network; the parameters are given with each call.
+        split: Examples to average over.
+        data: The constants that normalise them.
+        chunk: Examples per forward pass.
+
+    Error: Exact for the split, up to rounding of the forward pass.
+    """
+
+    def __init__(self, solution: Solution, split: Split, data: Data, chunk: int = 10_000) -> None:
+        self.model: nn.Module = solution.model.eval()
+        self.layout = Layout.of(self.model)
+        self.x, self.y = resident(split, data, solution.device, solution.theta_P.dtype)
+        self.chunk = chunk
+
+    def __len__(self) -> int:
+        """Number of examples N."""
+        return len(self.y)
+
+    def _chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return zip(self.x.split(self.chunk), self.y.split(self.chunk), strict=True)
+
+    def _forward(self, theta_P: Tensor, x: Tensor) -> Tensor:
+        return functional_call(self.model, self.layout.unpack(theta_P), (x,))
+
+    @torch.no_grad()
+    def logits(self, theta_P: Tensor) -> Tensor:
+        """Outputs of the network, (N, C)."""
+        return torch.cat([self._forward(theta_P, x) for x, _ in self._chunks()])
+
+    def losses(self, theta_P: Tensor) -> Tensor:
+        """Loss of each example, float64 (N,)."""
+        return F.cross_entropy(self.logits(theta_P).double(), self.y, reduction="none")
+
+    def __call__(self, theta_P: Tensor) -> float:
+        """Mean loss in nats."""
+        return self.losses(theta_P).mean().item()
+
+    def many(self, thetas: Iterable[Tensor]) -> np.ndarray:
+        """Mean loss at each point, float64 (K,); the points may come from a generator."""
+        return np.array([self(theta_P) for theta_P in thetas])
+
+    def loss_and_accuracy(self, theta_P: Tensor) -> tuple[float, float]:
+        """Mean loss in nats, and the fraction classified right."""
+        logits = self.logits(theta_P)
+        loss = F.cross_entropy(logits.double(), self.y).item()
+        return loss, (logits.argmax(1) == self.y).double().mean().item()
+
+    def grad(self, theta_P: Tensor) -> tuple[float, Tensor]:
+        """Mean loss in nats and its gradient (P,)."""
+        point = theta_P.detach().clone().requires_grad_()
+        total = torch.zeros((), dtype=torch.float64, device=point.device)
+        gradient = torch.zeros_like(theta_P)
+        for x, y in self._chunks():
+            loss = F.cross_entropy(self._forward(point, x).double(), y, reduction="sum") / len(self)
+            gradient += torch.autograd.grad(loss, point)[0]
+            total += loss.detach()
+        return total.item(), gradient

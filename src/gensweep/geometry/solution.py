@@ -1,0 +1,69 @@
+"""A trained network as one vector, and the way back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names and shapes of the trainable parameters, in the order of the flat vector.
+
+    Args:
+        shapes: Name → shape.
+    """
+
+    shapes: Mapping[str, torch.Size]
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Layout:
+        """The layout of a module's trainable parameters."""
+        return cls({name: p.shape for name, p in model.named_parameters() if p.requires_grad})
+
+    @property
+    def size(self) -> int:
+        """Number of scalars P."""
+        return sum(math.prod(shape) for shape in self.shapes.values())
+
+    def pack(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Flat copy (P,) of tensors under these names."""
+        return torch.cat([tensors[name].detach().reshape(-1) for name in self.shapes])
+
+    def unpack(self, theta_P: Tensor) -> dict[str, Tensor]:
+        """Views into ``theta_P`` in the parameters' shapes."""
+        parts = theta_P.split([math.prod(shape) for shape in self.shapes.values()])
+        return {
+            name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+        }
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Where training ended, and where it began. A measure leaves it bit for bit as it was.
+
+    Args:
+        model: The architecture in eval mode, with its buffers; its own parameters are not read.
+        theta_P: Final parameters θ*, (P,).
+        init_P: Initial parameters θ₀, (P,).
+        target_loss: The training loss that the budget asked for, in nats per example, or None.
+    """
+
+    model: nn.Module
+    theta_P: Tensor
+    init_P: Tensor
+    target_loss: float | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """Names and shapes of θ."""
+        return Layout.of(self.model)
+
+    @property
+    def device(self) -> torch.device:
+        """Where θ lies."""
+        return self.theta_P.device

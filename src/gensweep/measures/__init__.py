@@ -1,0 +1,1 @@
+"""One file, one measure: a solution in, rows out."""

@@ -1,0 +1,44 @@
+"""What the network says of every point of a square of inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from gensweep.data.base import Data, Split
+from gensweep.geometry.risk import Risk
+from gensweep.geometry.solution import Solution
+from gensweep.rng import Stream
+from gensweep.rows import Row, not_applicable
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """``probability`` of class 1 at each (x, y), and the ``train_point``s with their class.
+
+    Args:
+        points: Grid points per axis.
+        span: The square is [−span, span]² in raw input units.
+
+    Error: Exact. Only for two inputs and two classes.
+    """
+
+    points: int = 120
+    span: float = 18.0
+
+    def __call__(self, solution: Solution, data: Data, rng: Stream) -> Iterator[Row]:
+        """The rows of one solution."""
+        if data.input_shape != (2,) or data.num_classes != 2:
+            yield not_applicable("probability", "a boundary is drawn for two inputs and two classes only")
+            return
+        axis = np.linspace(-self.span, self.span, self.points, dtype=np.float32)
+        grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
+        zeros = np.zeros(len(grid), dtype=np.int64)
+        risk = Risk(solution, Split(grid, zeros, zeros), data)
+        probability = risk.logits(solution.theta_P).double().softmax(1)[:, 1]
+        for (x, y), p in zip(grid.tolist(), probability.tolist(), strict=True):
+            yield Row("probability", p, x=x, y=y)
+        for i, ((x, y), label) in enumerate(zip(data.train.x.tolist(), data.train.y.tolist(), strict=True)):
+            yield Row("train_point", label, split="train", index=i, x=x, y=y)

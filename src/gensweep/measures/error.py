@@ -1,0 +1,64 @@
+"""Loss and accuracy on every split, and the gaps between them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gensweep.data.base import Data
+from gensweep.geometry.risk import Risk
+from gensweep.geometry.solution import Solution
+from gensweep.rng import Stream
+from gensweep.rows import Row, not_applicable
+
+
+@dataclass(frozen=True)
+class Error:
+    """Loss, error and accuracy per split, ``gap_error``, ``gap_loss`` and ``target_reached``.
+
+    ``gap_error`` is test error − train error, ``gap_loss`` test loss − train loss, both over the
+    true-labelled training examples.
+
+    Error: ``stderr`` is the sampling error over the examples of the split.
+    """
+
+    def __call__(self, solution: Solution, data: Data, rng: Stream) -> Iterator[Row]:
+        """The rows of one solution."""
+        rows = {name: list(self.split(solution, data, name)) for name in data.splits()}
+        for split in rows.values():
+            yield from split
+        yield from gaps(rows["train"], rows["test"])
+        yield target_reached(rows["train"][0].value, solution.target_loss)
+
+    def split(self, solution: Solution, data: Data, name: str) -> Iterator[Row]:
+        """Loss, error and accuracy of one split."""
+        split = data.splits()[name]
+        if not len(split):
+            for quantity in ("loss", "error", "accuracy"):
+                yield not_applicable(quantity, f"the run has no {name} set", split=name)
+            return
+        risk = Risk(solution, split, data)
+        logits = risk.logits(solution.theta_P)
+        losses = risk.losses(solution.theta_P)
+        accuracy = (logits.argmax(1) == risk.y).double().mean().item()
+        spread = math.sqrt(accuracy * (1 - accuracy) / len(split))
+        yield Row("loss", losses.mean().item(), losses.std(correction=0).item() / math.sqrt(len(split)), name)
+        yield Row("error", 1 - accuracy, spread, name)
+        yield Row("accuracy", accuracy, spread, name)
+
+
+def gaps(train: list[Row], test: list[Row]) -> Iterator[Row]:
+    """Test minus train, of the loss and of the error."""
+    for quantity, before, after in (("gap_loss", train[0], test[0]), ("gap_error", train[1], test[1])):
+        if "not_applicable" in (before.status, after.status):
+            yield not_applicable(quantity, "one of the two splits is empty")
+        else:
+            yield Row(quantity, after.value - before.value, math.hypot(before.stderr, after.stderr))
+
+
+def target_reached(loss: float, target: float | None) -> Row:
+    """Whether training came down to the loss that its budget asked for."""
+    if target is None:
+        return not_applicable("target_reached", "budget.target_loss is null")
+    return Row("target_reached", float(loss <= target), split="train")

@@ -1,0 +1,38 @@
+"""Quantiles of the training margins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gensweep.data.base import Data
+from gensweep.geometry.margin import margins, order_quantile, order_quantile_stderr
+from gensweep.geometry.risk import Risk
+from gensweep.geometry.solution import Solution
+from gensweep.rng import Stream
+from gensweep.rows import Row
+
+
+@dataclass(frozen=True)
+class Margin:
+    """``margin_p05``, the 5th percentile of f(x)[y] − max_{k≠y} f(x)[k], and a ``margin_quantile`` per q.
+
+    Args:
+        quantiles: Which q, in [0, 1]; q stands in ``x``.
+
+    Error: ``stderr`` by resampling the examples.
+
+    Source: Neyshabur et al. 2017 (1706.08947), §2.
+    """
+
+    quantiles: Sequence[float] = (0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
+
+    def __call__(self, solution: Solution, data: Data, rng: Stream) -> Iterator[Row]:
+        """The rows of one solution."""
+        risk = Risk(solution, data.train, data)
+        found = margins(risk.logits(solution.theta_P), risk.y)
+        error = order_quantile_stderr(found, 0.05, rng)
+        yield Row("margin_p05", order_quantile(found, 0.05), error, "train")
+        for q in self.quantiles:
+            error = order_quantile_stderr(found, q, rng)
+            yield Row("margin_quantile", order_quantile(found, q), error, "train", x=q)

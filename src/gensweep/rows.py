@@ -1,0 +1,113 @@
+"""A row is one number with its unit, its error and its status. Standard library only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+STATUSES = ("ok", "censored", "low_ess", "not_converged", "nonfinite", "not_applicable")
+
+# measure -> quantity -> unit. A quantity that is not here cannot be written.
+QUANTITIES: dict[str, dict[str, str]] = {
+    "error": {
+        "loss": "nats",
+        "error": "fraction",
+        "accuracy": "fraction",
+        "gap_error": "fraction",
+        "gap_loss": "nats",
+        "target_reached": "0 or 1",
+    },
+    "margin": {"margin_p05": "logits", "margin_quantile": "logits"},
+    "norms": {
+        "l2_norm": "weight",
+        "l2_distance": "weight",
+        "layer_frobenius": "weight",
+        "layer_spectral": "weight",
+        "log10_l2": "orders of magnitude",
+        "log10_spectral": "orders of magnitude",
+    },
+    "box_sharpness": {
+        "keskar_sharpness": "%",
+        "neyshabur_sharpness": "nats",
+        "start_spread": "nats",
+        "at_bound": "fraction",
+        "evaluations": "gradients",
+    },
+    "slice": {"loss": "nats", "accuracy": "fraction"},
+    "surface": {"loss": "nats"},
+    "basin": {
+        "rollout_loss": "nats",
+        "radius": "metric unit",
+        "log10_volume": "orders of magnitude",
+        "log10_volume_jensen": "orders of magnitude",
+        "ess": "rays",
+        "censored_fraction": "fraction",
+        "dimensions": "scalars",
+        "evaluations": "losses",
+    },
+    "boundary": {"probability": "fraction", "train_point": "class"},
+}
+
+KEY = ("run_id", "measure", "quantity", "split", "index", "x", "y")
+COLUMNS = (*KEY, "value", "unit", "stderr", "status")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured number.
+
+    Args:
+        quantity: A name listed for its measure in ``QUANTITIES``, which fixes the unit.
+        value: The number; NaN only with a status other than ``ok``.
+        stderr: Its standard error in the same unit; 0 when exact, NaN when unknown.
+        split: The data it was taken on: ``train``, ``confusion``, ``poison``, ``test`` or empty.
+        index: Which ray, layer or draw; −1 when there is only one.
+        x: First coordinate (scale, cutoff, quantile, position); NaN when there is none.
+        y: Second coordinate.
+        status: One of ``STATUSES``.
+        reason: Why the status is not ``ok``, in words.
+    """
+
+    quantity: str
+    value: float
+    stderr: float = 0.0
+    split: str = ""
+    index: int = -1
+    x: float = math.nan
+    y: float = math.nan
+    status: str = "ok"
+    reason: str = ""
+
+
+def not_applicable(quantity: str, reason: str, **place) -> Row:
+    """The row of a number that does not exist here, and why."""
+    return Row(quantity, math.nan, math.nan, status="not_applicable", reason=reason, **place)
+
+
+def checked(measure: str, rows: Iterable[Row]) -> list[Row]:
+    """The rows as a list, each finite or flagged, known to the schema, and under a key of its own.
+
+    A number that came out NaN or infinite without a word is flagged ``nonfinite`` here.
+
+    Raises:
+        ValueError: A quantity or status that the schema lacks, or two rows under one key.
+    """
+    done, seen = [], set()
+    for row in rows:
+        if row.quantity not in QUANTITIES.get(measure, {}):
+            raise ValueError(f"{measure}.{row.quantity} is not in the schema (gensweep/rows.py)")
+        if row.status not in STATUSES:
+            raise ValueError(f"{measure}.{row.quantity}: unknown status {row.status!r}")
+        key = (row.quantity, row.split, row.index, repr(float(row.x)), repr(float(row.y)))
+        if key in seen:
+            raise ValueError(f"{measure}: two rows under the key {key}")
+        seen.add(key)
+        done.append(_flagged(row))
+    return done
+
+
+def _flagged(row: Row) -> Row:
+    if row.status != "ok" or math.isfinite(row.value):
+        return row
+    return Row(**{**vars(row), "status": "nonfinite", "reason": row.reason or "the loss is not finite here"})

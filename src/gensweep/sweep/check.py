@@ -1,0 +1,190 @@
+"""Is this composed config one that can run? Every answer comes before anything is created, without torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatch
+from typing import Any
+
+from gensweep.errors import InputError, close_match
+from gensweep.sweep.identity import flatten
+
+Check = Callable[[Any], Any]
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def whole(low: int) -> tuple[Check, str]:
+    """A check for integers from ``low`` on."""
+    return (
+        lambda v: v if isinstance(v, int) and not isinstance(v, bool) and v >= low else None,
+        f"a whole number, {low} or more",
+    )
+
+
+def real(low: float, high: float = math.inf, *, open_low: bool = False) -> tuple[Check, str]:
+    """A check for finite numbers in [low, high), or (low, high)."""
+    span = f"{'(' if open_low else '['}{low:g}, {high:g})"
+
+    def check(v: Any) -> Any:
+        inside = _number(v) and (low < v if open_low else low <= v) and v < high
+        return float(v) if inside else None
+
+    return check, f"a number in {span}"
+
+
+def optional(rule: tuple[Check, str]) -> tuple[Check, str]:
+    """The same check, or null."""
+    return (lambda v: "null" if v is None else rule[0](v)), f"{rule[1]}, or null"
+
+
+def each(rule: tuple[Check, str]) -> tuple[Check, str]:
+    """The same check for every member of a list that is not empty."""
+
+    def check(v: Any) -> Any:
+        if not isinstance(v, list) or not v:
+            return None
+        members = [rule[0](m) for m in v]
+        return None if any(m is None for m in members) else members
+
+    return check, f"a list, each of it {rule[1]}"
+
+
+def one_of(*words: Any) -> tuple[Check, str]:
+    """A check for one of a few words."""
+    return (lambda v: v if v in words else None), f"one of {', '.join(map(str, words))}"
+
+
+def switch() -> tuple[Check, str]:
+    """A check for true or false; wrapped, since false is a good value."""
+    return (lambda v: [v] if isinstance(v, bool) else None), "true or false"
+
+
+POSITIVE = real(0, open_low=True)
+# Dotted path -> what may stand there. A leaf that matches nothing must be text equal to the yaml's own.
+RULES: dict[str, tuple[Check, str]] = {
+    "seed": whole(0),
+    "poison_factor": real(0, 1),
+    "batch_size": whole(1),
+    "train_size": optional(whole(1)),
+    "confusion_size": whole(0),
+    "poison_size": whole(0),
+    "random_labels": switch(),
+    "precision": one_of("float32", "float64"),
+    "data.points_per_class": whole(1),
+    "data.test_points_per_class": whole(1),
+    "data.extra_points_per_class": whole(0),
+    "data.train_fraction": real(0, 1, open_low=True),
+    "data.noise": real(0),
+    "data.mirror": switch(),
+    "data.download": switch(),
+    "model.widths": each(whole(1)),
+    "model.single_logit": switch(),
+    "optim.lr": POSITIVE,
+    "optim.momentum": real(0, 1),
+    "optim.betas": each(real(0, 1)),
+    "optim.nesterov": switch(),
+    "optim.weight_decay": real(0),
+    "budget.max_epochs": whole(1),
+    "budget.max_steps": optional(whole(1)),
+    "budget.target_loss": optional(POSITIVE),
+    "budget.check_every": whole(1),
+    "hardware.accelerator": one_of("cpu"),
+    "hardware.threads": whole(1),
+    "hardware.jobs": whole(1),
+    "logger.flush_logs_every_n_steps": whole(1),
+    "measure.*.quantiles": each(real(0, 1.0000001)),
+    "measure.*.epsilons": each(POSITIVE),
+    "measure.*.cutoffs": each(POSITIVE),
+    "measure.*.steps": whole(1),
+    "measure.*.starts": whole(1),
+    "measure.*.points": whole(2),
+    "measure.*.scan_points": whole(2),
+    "measure.*.span": POSITIVE,
+    "measure.*.relative": switch(),
+    "measure.*.directions": whole(1),
+    "measure.*.metric": one_of("filter", "euclidean"),
+    "measure.*.min_radius": POSITIVE,
+    "measure.*.max_radius": POSITIVE,
+}
+TWO_CLASSES = ("swissroll", "spirals")
+FREE_TEXT = ("data_dir", "outputs", "experiment")
+
+
+def rule_for(path: str) -> tuple[Check, str] | None:
+    """The rule for a dotted path, if it has one."""
+    return next((rule for pattern, rule in RULES.items() if fnmatch(path, pattern)), None)
+
+
+def check(config: Mapping[str, Any], reference: Mapping[str, Any]) -> None:
+    """Compare a composed config with what its yaml files offer.
+
+    Args:
+        config: The whole config, overrides applied, as plain containers.
+        reference: The same groups without any override: its keys are the keys that exist, and its
+            ``_target_`` values the only ones allowed.
+
+    Raises:
+        InputError: A key that does not exist, a value outside its range, or a foreign ``_target_``.
+    """
+    known, given = flatten(reference), flatten(config)
+    for path in known:
+        if path not in given:
+            raise InputError(f"~{path}: a setting cannot be deleted; give it a value")
+    for path, value in given.items():
+        if path not in known:
+            raise InputError(f"{path}={value}: there is no such setting; {close_match(path, known)}")
+        _check_leaf(path, value, known[path])
+
+
+def _check_leaf(path: str, value: Any, offered: Any) -> None:
+    rule = rule_for(path)
+    if rule is not None:
+        if rule[0](value) is None:
+            raise InputError(f"{path}={value} is not {rule[1]}")
+    elif path not in FREE_TEXT and value != offered:
+        raise InputError(f"{path}={value} cannot be set: the yaml file says {offered}; choose another file")
+
+
+def coerced(config: dict[str, Any]) -> dict[str, Any]:
+    """The config with whole numbers made floats where floats are meant, so that 0 and 0.0 name one run.
+
+    >>> coerced({"poison_factor": 0})
+    {'poison_factor': 0.0}
+    """
+
+    def walk(node: Any, path: str) -> Any:
+        if isinstance(node, dict):
+            return {k: walk(v, f"{path}.{k}".lstrip(".")) for k, v in node.items()}
+        rule = rule_for(path)
+        if rule is None or node is None or isinstance(node, bool):
+            return node
+        value = rule[0](node)
+        return node if value is None else value
+
+    return walk(config, "")
+
+
+def check_together(config: Mapping[str, Any]) -> None:
+    """Rules that tie two settings.
+
+    Raises:
+        InputError: The pair that contradicts itself.
+    """
+    if config["poison_factor"] > 0 and config["poison_size"] == 0:
+        raise InputError(
+            f"poison_factor={config['poison_factor']} needs a poison set, but poison_size=0; set poison_size"
+        )
+    if config["model"].get("single_logit") and config["data"]["name"] not in TWO_CLASSES:
+        raise InputError(f"model.single_logit=true needs two classes, and {config['data']['name']} has more")
+    basin = config["measure"].get("basin")
+    if basin and basin["min_radius"] >= basin["max_radius"]:
+        raise InputError(
+            f"measure.basin.min_radius={basin['min_radius']} must be below "
+            f"measure.basin.max_radius={basin['max_radius']}"
+        )
+    if not config["measure"]:
+        raise InputError("measure is empty; name at least one, for instance measure=[error]")

@@ -1,0 +1,149 @@
+"""What a command line asks for: its jobs, composed and checked, before the first one starts. No torch."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from gensweep.data.base import DataSet
+from gensweep.data.corrupt import check_sizes
+from gensweep.errors import InputError
+from gensweep.sweep import identity
+from gensweep.sweep.compose import composed
+from gensweep.table.store import Run, Store
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to be made.
+
+    Args:
+        overrides: The command line that composes it alone.
+        config: Its whole config, checked.
+    """
+
+    overrides: tuple[str, ...]
+    config: dict[str, Any]
+
+    @property
+    def run_id(self) -> str:
+        """The name of the run."""
+        return identity.run_id(self.config)
+
+    @property
+    def shards(self) -> dict[str, str]:
+        """Measure → name of the shard of its rows."""
+        return identity.shards(self.config)
+
+    @property
+    def run(self) -> Run:
+        """Where it is stored."""
+        return Store(Path(self.config["outputs"])).run(self.run_id)
+
+    def finished(self) -> bool:
+        """Whether every number asked for is committed, or the run diverged and has none."""
+        return self.run.diverged() or self.run.has(
+            "outcome.json", *(f"rows/{s}.parquet" for s in self.shards.values())
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All jobs of one command line, each run once.
+
+    Args:
+        jobs: In the order of the grid.
+        multirun: Whether a sweep was asked for.
+        duplicates: How many grid points named a run that an earlier one names.
+        experiment: ``NAME-SCALE`` of the experiment, or None.
+    """
+
+    jobs: tuple[Job, ...]
+    multirun: bool
+    duplicates: int = 0
+    experiment: str | None = None
+
+    @property
+    def outputs(self) -> Path:
+        """The folder that holds the runs."""
+        return Path(self.jobs[0].config["outputs"])
+
+
+def plan(overrides: Sequence[str], multirun: bool = False, config_dir: str | None = None) -> Plan:
+    """Compose and check every job of a command line.
+
+    Args:
+        overrides: As typed, sweeps included.
+        multirun: True for ``-m``; an experiment with a grid sets it by itself.
+        config_dir: A folder of the user's own yaml files.
+
+    Raises:
+        InputError: The first thing wrong with any job.
+    """
+    typed = _parsed([f"+{o}" if o.startswith("scale=") else o for o in overrides])
+    fixed = [o.input_line or "" for o in typed if not o.is_sweep_override()]
+    config, hydra_part = composed(fixed, config_dir)
+    if multirun or str(hydra_part.mode) == "RunMode.MULTIRUN":
+        # Hydra hands its sweeper the overrides without its own; the same grid is not composed twice.
+        return _swept(tuple(o for o in overrides if not o.lstrip("+").startswith("hydra")), config_dir)
+    _refuse_sweeps(typed)
+    return Plan((_job(fixed, config),), False)
+
+
+@functools.cache
+def _swept(overrides: tuple[str, ...], config_dir: str | None) -> Plan:
+    typed = _parsed([f"+{o}" if o.startswith("scale=") else o for o in overrides])
+    hydra_part = composed([o.input_line or "" for o in typed if not o.is_sweep_override()], config_dir)[1]
+    points = _grid(hydra_part, typed)
+    jobs = {job.run_id: job for job in (_job(p, composed(p, config_dir)[0]) for p in reversed(points))}
+    ordered = tuple(reversed(jobs.values()))
+    return Plan(ordered, True, len(points) - len(jobs), _experiment(hydra_part))
+
+
+def _job(overrides: Sequence[str], config: dict[str, Any]) -> Job:
+    dataset: DataSet = instantiate(config["data"])
+    available = dataset.pool(Path(config["data_dir"]))
+    sizes = config["train_size"], config["confusion_size"], config["poison_size"]
+    check_sizes(available, *sizes, name=config["data"]["name"])
+    return Job(tuple(overrides), config)
+
+
+def _parsed(overrides: Sequence[str]) -> list[Override]:
+    try:
+        return OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        raise InputError(f"cannot read the command line: {str(error).splitlines()[0]}") from None
+
+
+def _refuse_sweeps(typed: Sequence[Override]) -> None:
+    for override in typed:
+        if override.is_sweep_override():
+            raise InputError(f"{override.input_line} names several values; add -m to sweep over them")
+
+
+def _grid(hydra_part: DictConfig, typed: Sequence[Override]) -> list[list[str]]:
+    """The points of the grid: the experiment's own, then those of its scale, then the command line's."""
+    sweeper: Any = OmegaConf.to_container(hydra_part.sweeper)
+    scale, scales = sweeper["scale"], sweeper["scales"]
+    if scales and scale not in scales:
+        raise InputError(f"scale={scale}: this experiment has {', '.join(scales)}")
+    lines = [f"{k}={v}" for part in (sweeper["params"], scales.get(scale, {})) for k, v in part.items()]
+    try:
+        return BasicSweeper.split_arguments([*_parsed(lines), *typed], None)[0]
+    except HydraException as error:
+        raise InputError(str(error).splitlines()[0]) from None
+
+
+def _experiment(hydra_part: DictConfig) -> str | None:
+    name = hydra_part.runtime.choices.get("experiment")
+    return f"{name}-{hydra_part.sweeper.scale}" if name and name != "null" else None

@@ -1,0 +1,47 @@
+"""More measures on stored solutions."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from gensweep.errors import InputError
+from gensweep.sweep.compose import composed
+from gensweep.sweep.launch import attempt
+from gensweep.sweep.plan import Job
+from gensweep.table.store import Store
+
+_OPEN = ("measure", "hardware", "data_dir")
+
+
+def remeasure(words: Sequence[str], outputs: Path) -> int:
+    """Measure runs that are trained.
+
+    Args:
+        words: Beginnings of run names, and overrides of ``measure``.
+        outputs: The folder of runs.
+
+    Returns:
+        The exit code of the worst of them.
+
+    Raises:
+        InputError: A run is unknown or untrained, or an override is not about measuring.
+    """
+    overrides = [w for w in words if "=" in w]
+    for override in overrides:
+        if not override.lstrip("+~").startswith(_OPEN):
+            raise InputError(
+                f"{override}: a stored run keeps its science; only measure… and hardware… can be given here"
+            )
+    config, _ = composed(overrides)
+    runs = [Store(outputs).find(w) for w in words if "=" not in w]
+    if not runs:
+        raise InputError("name at least one run; `gensweep status` lists them")
+    for run in runs:
+        if not run.has("solution.safetensors"):
+            raise InputError(f"run {run.run_id} has no solution to measure; it is {run.state()['state']}")
+    jobs = [Job((), {**config, **run.config(), "outputs": str(outputs)}) for run in runs]
+    codes = [0 if job.finished() else attempt(job) for job in jobs]
+    print(f"{codes.count(0)} of {len(codes)} runs measured", file=sys.stderr)
+    return max(codes)

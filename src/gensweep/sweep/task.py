@@ -1,0 +1,28 @@
+"""What a foreign launcher runs in its worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+
+class RunFailed(Exception):
+    """The run ended otherwise than done; its state says how."""
+
+
+def task(config: DictConfig) -> Any:
+    """One job, composed and checked again from its own overrides.
+
+    Raises:
+        RunFailed: It failed or diverged.
+    """
+    from gensweep.sweep.launch import attempt
+    from gensweep.sweep.plan import plan
+
+    job = plan(tuple(HydraConfig.get().overrides.task), False).jobs[0]
+    code = attempt(job)
+    if code:
+        raise RunFailed(f"{job.run_id} ended with exit code {code}")
+    return job.run_id

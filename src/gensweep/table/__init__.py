@@ -1,0 +1,1 @@
+"""Runs on disk, and the tidy table made of them."""

@@ -1,0 +1,134 @@
+"""Rows to Parquet and back, and all of them into one tidy table."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gensweep.errors import InputError
+from gensweep.rows import COLUMNS, KEY, QUANTITIES, Row
+from gensweep.sweep.identity import flatten
+from gensweep.table.store import Damaged, Run, Store, write_atomically
+
+_ROW = pa.schema(
+    [
+        ("quantity", pa.string()),
+        ("value", pa.float64()),
+        ("stderr", pa.float64()),
+        ("split", pa.string()),
+        ("index", pa.int64()),
+        ("x", pa.float64()),
+        ("y", pa.float64()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
+_KNOBS_FIRST = ("seed", "poison_factor", "batch_size", "train_size", "confusion_size", "poison_size")
+
+
+def encoded(rows: Sequence[Row], provenance: Mapping[str, Any]) -> bytes:
+    """The rows of one measure as Parquet, with where they came from in the file's metadata."""
+    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=_ROW)
+    table = table.replace_schema_metadata({"provenance": json.dumps(dict(provenance))})
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def decoded(content: bytes) -> tuple[pa.Table, dict[str, Any]]:
+    """The rows of a shard and their provenance."""
+    table = pq.read_table(io.BytesIO(content))
+    return table, json.loads(table.schema.metadata[b"provenance"])
+
+
+def collect(store: Store, experiment: str | None = None) -> tuple[pd.DataFrame, list[str]]:
+    """One tidy table of all committed rows, or of those that an experiment asked for.
+
+    Returns:
+        The table, and a sentence for every run that is missing or damaged.
+
+    Raises:
+        InputError: Two rows stand under one key, or there is nothing to collect.
+    """
+    wanted = store.experiment(experiment) if experiment else {run.run_id: None for run in store.runs()}
+    frames, complaints = [], []
+    for run_id, shards in wanted.items():
+        try:
+            frames += _frames(store.run(run_id), shards)
+        except Damaged as error:
+            complaints.append(str(error))
+    if not frames:
+        raise InputError(f"no rows in {store.outputs}; start with `gensweep run`")
+    table = _tidy(pd.concat(frames, ignore_index=True))
+    _refuse_duplicates(table)
+    return table, complaints
+
+
+def _frames(run: Run, shards: Iterable[str] | None) -> list[pd.DataFrame]:
+    committed = [
+        n.removeprefix("rows/").removesuffix(".parquet") for n in run.manifest() if n.startswith("rows/")
+    ]
+    if run.diverged():
+        shards = None
+    missing = [] if shards is None else sorted(set(shards) - set(committed))
+    if missing or not committed:
+        state = run.state()
+        lacking = ", ".join(missing) or "rows"
+        raise Damaged(f"run {run.run_id} is {state['state']}, without {lacking} {state.get('reason', '')}")
+    names = committed if shards is None else [*shards]
+    knobs = {k: _scalar(v) for k, v in flatten(run.config()).items() if not k.endswith("_target_")}
+    outcome = json.loads(run.read("outcome.json"))
+    return [_frame(run, name, knobs, outcome) for name in names]
+
+
+def _frame(run: Run, shard: str, knobs: Mapping[str, Any], outcome: Mapping[str, Any]) -> pd.DataFrame:
+    table, provenance = decoded(run.read(f"rows/{shard}.parquet"))
+    measure = shard.rpartition("-")[0]
+    units = QUANTITIES[measure]
+    frame = table.to_pandas()
+    frame.insert(0, "run_id", run.run_id)
+    frame.insert(1, "measure", measure)
+    frame["unit"] = frame["quantity"].map(units)
+    constants = pd.DataFrame([{**knobs, **outcome, **provenance}] * len(frame), index=frame.index)
+    return pd.concat([frame, constants], axis=1)
+
+
+def _scalar(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, list) else value
+
+
+def _tidy(table: pd.DataFrame) -> pd.DataFrame:
+    """Columns in the order of the contract, rows in the order of the key."""
+    rest = [c for c in table.columns if c not in (*COLUMNS, "reason")]
+    first = [c for c in _KNOBS_FIRST if c in rest]
+    ordered = table[[*COLUMNS, *first, *(c for c in rest if c not in first), "reason"]]
+    return ordered.sort_values(list(KEY), kind="stable", ignore_index=True)
+
+
+def _refuse_duplicates(table: pd.DataFrame) -> None:
+    twice = table[table.duplicated(list(KEY))]
+    if len(twice):
+        row = twice.iloc[0]
+        raise InputError(
+            f"run {row.run_id} holds {row.measure} rows under two settings, so one key has two values; "
+            "collect one experiment at a time with --experiment NAME"
+        )
+
+
+def write(table: pd.DataFrame, path: Path) -> list[Path]:
+    """The table as Parquet and as CSV beside it; returns both paths."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet, text = path.with_suffix(".parquet"), path.with_suffix(".csv")
+    sink = io.BytesIO()
+    table.to_parquet(sink, index=False)
+    write_atomically(parquet, sink.getvalue())
+    write_atomically(text, table.to_csv(index=False).encode())
+    return [parquet, text]

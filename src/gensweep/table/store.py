@@ -1,0 +1,246 @@
+"""Runs on disk: named by their content, committed whole or not at all, checked when read. No torch.
+
+A run is a folder ``runs/<run_id>``. A file in it counts once its SHA-256 stands in ``manifest.json``,
+which is replaced in one step after the file itself is safe; whatever else lies there is left over
+from a process that died, and is made again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import socket
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from gensweep.errors import Busy, InputError
+
+ENDED = ("done", "diverged", "failed")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put ``content`` at ``path``: there whole after a crash at any moment, or not at all."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sha256(content: bytes) -> str:
+    """Hex digest of the content."""
+    return hashlib.sha256(content).hexdigest()
+
+
+class Damaged(Exception):
+    """A committed file is missing or does not match its hash."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of one run.
+
+    Args:
+        folder: ``<outputs>/runs/<run_id>``.
+    """
+
+    folder: Path
+
+    @property
+    def run_id(self) -> str:
+        """The name of the run."""
+        return self.folder.name
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Hold the run for this process; the kernel lets go of it when the process dies.
+
+        Raises:
+            Busy: Another process holds it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            state = self.state()
+            holder = f"process {state.get('pid')} on {state.get('host')}"
+            raise Busy(f"run {self.run_id} is held by {holder}; try again later") from None
+        try:
+            self.sweep_out_leftovers()
+            yield
+        finally:
+            lock.release()
+
+    def sweep_out_leftovers(self) -> None:
+        """Delete temporary files of a process that died; call it only while holding the run."""
+        for leftover in self.folder.rglob(".*.tmp"):
+            leftover.unlink(missing_ok=True)
+
+    def manifest(self) -> dict[str, str]:
+        """Committed file → SHA-256."""
+        try:
+            return json.loads((self.folder / "manifest.json").read_bytes())
+        except FileNotFoundError:
+            return {}
+
+    def commit(self, files: Mapping[str, bytes]) -> None:
+        """Write the files, then make them all count in one step."""
+        for name, content in files.items():
+            path = self.folder / name
+            path.parent.mkdir(exist_ok=True)
+            write_atomically(path, content)
+        self._declare(self.manifest() | {name: sha256(content) for name, content in files.items()})
+
+    def _declare(self, manifest: Mapping[str, str]) -> None:
+        text = json.dumps(dict(sorted(manifest.items())), indent=1)
+        write_atomically(self.folder / "manifest.json", text.encode())
+
+    def read(self, name: str) -> bytes:
+        """The content of a committed file.
+
+        Raises:
+            Damaged: It is missing or its hash is another.
+        """
+        expected = self.manifest().get(name)
+        path = self.folder / name
+        content = path.read_bytes() if path.exists() else b""
+        if expected is None or sha256(content) != expected:
+            raise Damaged(f"{path} is damaged: its SHA-256 is not the one that was committed")
+        return content
+
+    def forget_damaged(self) -> list[str]:
+        """Strike damaged files from the manifest, so that they are made again; returns their names."""
+        manifest = self.manifest()
+        lost = [name for name in manifest if not self._intact(name)]
+        if lost:
+            self._declare({k: v for k, v in manifest.items() if k not in lost})
+        return lost
+
+    def _intact(self, name: str) -> bool:
+        try:
+            self.read(name)
+        except Damaged:
+            return False
+        return True
+
+    def has(self, *names: str) -> bool:
+        """Whether all these files are committed."""
+        return set(names) <= set(self.manifest())
+
+    def diverged(self) -> bool:
+        """Whether training ended without a finite loss."""
+        return self.has("outcome.json") and json.loads(self.read("outcome.json"))["state"] == "diverged"
+
+    def config(self) -> dict[str, Any]:
+        """The science of the run."""
+        return yaml.load(self.read("config.yaml"), Loader=yaml.CSafeLoader)
+
+    def state(self) -> dict[str, Any]:
+        """What the run is doing, or how it ended; ``planned`` before it begins."""
+        try:
+            state = json.loads((self.folder / "state.json").read_bytes())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return {"state": "planned"}
+        if state["state"] not in ENDED and not _alive(state):
+            state["state"] = "interrupted"
+        return state
+
+    def set_state(self, state: str, *, progress: str = "", reason: str = "") -> None:
+        """Say what the run is doing; for people, nothing is decided by it but ``diverged``."""
+        record = {"state": state, "progress": progress, "reason": reason, **_process(), "time": time.time()}
+        write_atomically(self.folder / "state.json", json.dumps(record).encode())
+
+
+def _process() -> dict[str, Any]:
+    return {"pid": os.getpid(), "host": socket.gethostname(), "born": _born(os.getpid())}
+
+
+def _born(pid: int) -> str:
+    """When the process started, in the kernel's ticks: tells a process from a later one of its number."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
+
+
+def _alive(state: Mapping[str, Any]) -> bool:
+    if state["host"] != socket.gethostname():
+        return True
+    return bool(state["born"]) and _born(state["pid"]) == state["born"]
+
+
+@dataclass(frozen=True)
+class Store:
+    """All runs under one folder of outputs.
+
+    Args:
+        outputs: That folder; made when the first run begins.
+    """
+
+    outputs: Path
+
+    def run(self, run_id: str) -> Run:
+        """The run of that name, there or not."""
+        return Run(self.outputs / "runs" / run_id)
+
+    def runs(self) -> list[Run]:
+        """All runs, by name."""
+        folder = self.outputs / "runs"
+        found = folder.iterdir() if folder.is_dir() else []
+        return sorted((Run(p) for p in found if re.fullmatch("[0-9a-f]{12}", p.name)), key=lambda r: r.run_id)
+
+    def find(self, prefix: str) -> Run:
+        """The one run whose name begins with ``prefix``.
+
+        Raises:
+            InputError: There is none, or there are several.
+        """
+        found = [run for run in self.runs() if run.run_id.startswith(prefix)]
+        if len(found) != 1:
+            many = ", ".join(run.run_id for run in found) or "none"
+            raise InputError(f"{prefix} names {len(found)} runs in {self.outputs} ({many}); name one")
+        return found[0]
+
+    def remember_experiment(self, name: str, members: Mapping[str, list[str]]) -> None:
+        """Note which runs, and which shards of each, an experiment asked for."""
+        folder = self.outputs / "experiments"
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / f"{name}.json", json.dumps(members, indent=1).encode())
+
+    def experiment(self, name: str) -> dict[str, list[str]]:
+        """Run → shards of an experiment.
+
+        Raises:
+            InputError: It was never started here.
+        """
+        path = self.outputs / "experiments" / f"{name}.json"
+        if not path.exists():
+            known = sorted(p.stem for p in path.parent.glob("*.json"))
+            raise InputError(f"no experiment {name} in {self.outputs}; it has {', '.join(known) or 'none'}")
+        return json.loads(path.read_bytes())

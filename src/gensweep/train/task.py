@@ -1,0 +1,142 @@
+"""The LightningModule: one network, the poison objective, and what is logged of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import lightning
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from gensweep.data.base import Data
+from gensweep.data.resident import resident
+from gensweep.rng import Stream
+from gensweep.train.batches import Batch, Batches
+from gensweep.train.objective import objective, unlikelihood
+
+EVALUATION_CHUNK = 10_000
+
+
+class Diverged(Exception):
+    """The loss is no longer a finite number."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a network is trained.
+
+    Args:
+        poison_factor: β in [0, 1).
+        batch_size: Examples per clean and per poison batch.
+        optimiser: From parameters to an optimiser.
+        max_epochs: Passes over the clean examples.
+        max_steps: Updates, or None.
+        target_loss: Stop at the first check with a clean loss at or below this, nats, or None.
+        check_every: Epochs between checks: evaluation, stop, checkpoint.
+    """
+
+    poison_factor: float
+    batch_size: int
+    optimiser: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+    max_epochs: int
+    max_steps: int | None = None
+    target_loss: float | None = None
+    check_every: int = 1
+
+
+class Task(lightning.LightningModule):
+    """Trains ``model`` on train and confusion set, against the poison set.
+
+    At each check every split is evaluated apart, in eval mode: ``train_loss``, ``train_accuracy``, and
+    the same of ``confusion``, ``poison`` (whose loss is −log(1−p_y)) and ``test``.
+
+    Raises:
+        Diverged: When the objective or the clean loss is not finite; no checkpoint is written after that.
+    """
+
+    def __init__(self, model: nn.Module, data: Data, protocol: Protocol, rng: Stream) -> None:
+        super().__init__()
+        self.model, self.data, self.protocol, self.rng = model, data, protocol, rng
+        self.running_objective = MeanMetric()
+        self.clean_loss = math.inf
+
+    def setup(self, stage: str) -> None:
+        """Put all examples on the device, once."""
+        dtype = next(self.model.parameters()).dtype
+        self.splits = {
+            name: resident(s, self.data, self.device, dtype) for name, s in self.data.splits().items()
+        }
+
+    def train_dataloader(self) -> Batches:
+        """Batches in an order that depends on seed and epoch alone."""
+        train, confusion = self.splits["train"], self.splits["confusion"]
+        clean = torch.cat([train[0], confusion[0]]), torch.cat([train[1], confusion[1]])
+        poison = self.splits["poison"]
+        if self.protocol.poison_factor == 0:
+            poison = poison[0][:0], poison[1][:0]
+        return Batches(clean, poison, self.protocol.batch_size, self.rng, lambda: self.current_epoch)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """The batches are there already; asking costs as much as a small network's forward pass."""
+        return batch
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The optimiser of the protocol."""
+        return self.protocol.optimiser(self.model.parameters())
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The objective of one clean and one poison batch, seen in one forward pass."""
+        x, y, poison_x, poison_y = batch
+        outputs = self.model(torch.cat([x, poison_x]))
+        poison = (outputs[len(y) :], poison_y) if len(poison_y) else None
+        loss = objective((outputs[: len(y)], y), poison, self.protocol.poison_factor)
+        if not torch.isfinite(loss):
+            raise Diverged(f"the objective became {loss.item()} at update {self.global_step}")
+        self.running_objective.update(loss.detach())
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Evaluate every split; stop here if the target is reached."""
+        if (self.current_epoch + 1) % self.protocol.check_every:
+            return
+        self.log("objective", self.running_objective.compute())
+        self.running_objective.reset()
+        self.log_dict(self.evaluate())
+        if not math.isfinite(self.clean_loss):
+            raise Diverged(f"the clean loss became {self.clean_loss} after update {self.global_step}")
+        self.trainer.should_stop |= self.target_reached
+
+    def on_train_start(self) -> None:
+        """A run resumed at the epoch that reached the target has nothing left to train."""
+        if self.global_step > 0:
+            self.evaluate()
+            self.trainer.should_stop |= self.target_reached
+
+    @property
+    def target_reached(self) -> bool:
+        """Whether the last evaluation met the target loss."""
+        return self.protocol.target_loss is not None and self.clean_loss <= self.protocol.target_loss
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, float]:
+        """Loss and accuracy of each split that has examples, in eval mode."""
+        was_training = self.model.training
+        self.model.eval()
+        numbers: dict[str, float] = {}
+        for name, (x, y) in self.splits.items():
+            if len(y):
+                logits = torch.cat([self.model(part) for part in x.split(EVALUATION_CHUNK)]).double()
+                losses = (
+                    unlikelihood(logits, y)
+                    if name == "poison"
+                    else F.cross_entropy(logits, y, reduction="none")
+                )
+                numbers[f"{name}_loss"] = losses.mean().item()
+                numbers[f"{name}_accuracy"] = (logits.argmax(1) == y).double().mean().item()
+        self.model.train(was_training)
+        self.clean_loss = numbers["train_loss"]
+        return numbers

@@ -1,0 +1,1 @@
+"""Hydra finds sweepers and launchers only in the namespace ``hydra_plugins``."""

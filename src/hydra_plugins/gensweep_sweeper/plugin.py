@@ -1,0 +1,87 @@
+"""``gensweep run -m``: compose all, check all, skip what is done, run the rest, say the truth.
+
+Hydra loads this file outside `sys.modules`, where string annotations break dataclasses: none here.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+@dataclass
+class SweeperConfig:
+    """The grid of an experiment.
+
+    Args:
+        params: Override → values, as on the command line, at every scale.
+        scales: Scale → further params.
+        scale: Which of them.
+    """
+
+    _target_: str = "hydra_plugins.gensweep_sweeper.plugin.GensweepSweeper"
+    params: dict[str, Any] = field(default_factory=dict)
+    scales: dict[str, Any] = field(default_factory=dict)
+    scale: str = "laptop"
+
+
+@dataclass
+class LauncherConfig:
+    """The local pool; it takes its width from ``hardware.jobs``."""
+
+    _target_: str = "hydra_plugins.gensweep_sweeper.plugin.GensweepLauncher"
+
+
+class GensweepSweeper(Sweeper):
+    """A grid, every point of which is checked before the first one starts."""
+
+    def __init__(self, params: dict[str, Any], scales: dict[str, Any], scale: str) -> None:
+        self.launcher: Launcher | None = None
+        self.config_dir: str | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Keep the launcher that the config names."""
+        self.config_dir = _config_dir(config)
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run what is not done yet and leave with the exit code that this earned."""
+        from gensweep.sweep.launch import sweep
+
+        sys.exit(sweep(tuple(arguments), self.launcher, self.config_dir))
+
+
+class GensweepLauncher(Launcher):
+    """Each run in a process of its own, ``hardware.jobs`` at a time."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Read the width of the pool."""
+        self.jobs, self.config_dir = config.hardware.jobs, _config_dir(config)
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run them all; a process that dies takes no other with it."""
+        from gensweep.sweep.launch import pool
+
+        pool([tuple(o) for o in job_overrides], self.jobs, self.config_dir)
+        return []
+
+
+def _config_dir(config: DictConfig) -> str | None:
+    sources = config.hydra.runtime.config_sources
+    return next((s.path for s in sources if s.provider == "command-line"), None)
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="gensweep", node=SweeperConfig, provider="gensweep")
+ConfigStore.instance().store(
+    group="hydra/launcher", name="gensweep", node=LauncherConfig, provider="gensweep"
+)

@@ -1,0 +1,17 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # `known` is imported by name
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Two fighting threads are slower than one; nothing here depends on their number."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)

@@ -1,0 +1,93 @@
+import json
+import math
+
+import pandas as pd
+import pytest
+
+from gensweep.rows import COLUMNS, QUANTITIES, Row, checked
+
+BETAS, SEEDS = (0.0, 0.02, 0.1, 0.5), (0, 1, 2)
+BASIN = {"cutoffs": [0.5, 1.0], "relative": True, "directions": 5, "metric": "filter"}
+
+
+def frame(run_id, knobs, measure, rows, settings=None):
+    """The rows of one run in the columns of the table."""
+    table = pd.DataFrame([vars(row) for row in checked(measure, rows)])
+    table = table.assign(
+        run_id=run_id, measure=measure, unit=table["quantity"].map(QUANTITIES[measure]), **knobs
+    )
+    provenance = {
+        "state": "trained", "epochs": 10, "train_seconds": 1.5, "seconds": 0.5,
+        "git_sha": "c0ffee" * 6, "git_dirty": False,
+        "gensweep_version": "0.1.0", "torch_version": "2.10", "machine": "x86_64",
+        "settings": json.dumps(settings or {}), "data_note": "",
+    }  # fmt: skip
+    return table.assign(**provenance)[[*COLUMNS, *knobs, *provenance, "reason"]]
+
+
+def error_rows(train, test):
+    for split, accuracy in (("train", train), ("test", test)):
+        yield Row("loss", 1 - accuracy, 0.01, split)
+        yield Row("accuracy", accuracy, 0.01, split)
+    yield Row("gap_error", train - test, 0.014)
+    yield Row("target_reached", 1.0, split="train")
+
+
+def basin_rows(scale):
+    """Five rays whose loss is (radius / scale)²; the volume at the lower cutoff is only a lower bound."""
+    for ray in range(5):
+        for radius in (0.0, 0.01, 0.03, 0.1, 0.3, 1.0):
+            yield Row("rollout_loss", 0.1 + (radius / scale / (1 + ray / 10)) ** 2, 0.0, "train", ray, radius)
+    yield Row("dimensions", 1000)
+    for cutoff in BASIN["cutoffs"]:
+        for ray in range(5):
+            yield Row("radius", scale * (1 + ray / 10) * math.sqrt(cutoff), 0.0, "train", ray, cutoff)
+        thin = (
+            {"status": "low_ess", "reason": "1.5 of 5 rays carry it: a lower bound"} if cutoff == 0.5 else {}
+        )
+        volume = 1000 * math.log10(scale * math.sqrt(cutoff))
+        yield Row("log10_volume", volume + 50, 20.0, "train", x=cutoff, **thin)
+        yield Row("log10_volume_jensen", volume, 10.0, "train", x=cutoff)
+
+
+def run_frames(beta, seed):
+    """All measures of one run: test accuracy and radius fall as β grows, each seed a little lower."""
+    run_id = f"{BETAS.index(beta)}{seed}".ljust(12, "e")
+    knobs = {"seed": seed, "poison_factor": beta, "batch_size": 64, "data.name": "digits", "optim.lr": 0.01}
+    yield frame(run_id, knobs, "error", error_rows(1.0 - beta / 100, 0.95 - beta - 0.01 * seed))
+    yield frame(run_id, knobs, "basin", basin_rows(0.3 / (1 + 4 * beta + 0.1 * seed)), BASIN)
+    yield frame(run_id, knobs, "margin", [Row("margin_p05", 3 - beta, 0.1, "train")])
+    loose = {"status": "not_converged", "reason": "the starts differ by 0.2 nats"} if beta == 0.5 else {}
+    yield frame(
+        run_id, knobs, "box_sharpness", [Row("keskar_sharpness", 1 + beta, 0.1, "train", x=1e-3, **loose)]
+    )
+
+
+def known_sweep():
+    """4 β × 3 seeds, every number known."""
+    frames = [f for beta in BETAS for seed in SEEDS for f in run_frames(beta, seed)]
+    return pd.concat(frames, ignore_index=True)
+
+
+@pytest.fixture(scope="session")
+def sweep():
+    return known_sweep()
+
+
+@pytest.fixture(scope="session")
+def plane():
+    """3 β × 1 seed on two inputs: a boundary at x = 10 β, and a bowl for a surface."""
+    frames = []
+    for i, beta in enumerate((0.0, 0.2, 0.8)):
+        knobs = {"seed": 0, "poison_factor": beta, "data.name": "swissroll"}
+        axis = [-18.0, -6.0, 6.0, 18.0]
+        rows = [Row("probability", 1 / (1 + math.exp(10 * beta - x)), x=x, y=y) for x in axis for y in axis]
+        rows += [Row("train_point", k % 2, split="train", index=k, x=k - 5.0, y=5.0 - k) for k in range(10)]
+        frames.append(frame(f"plane{i}", knobs, "boundary", rows, {"points": 4, "span": 18.0}))
+        bowl = [
+            Row("loss", (1 + beta) * (x * x + y * y), 0.0, "train", x=x, y=y)
+            for x in (-1.0, 0.0, 1.0)
+            for y in (-1.0, 0.0, 1.0)
+        ]
+        frames.append(frame(f"plane{i}", knobs, "surface", bowl, {"points": 3, "span": 1.0}))
+    return pd.concat(frames, ignore_index=True)

@@ -1,0 +1,135 @@
+import hashlib
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from gensweep.errors import InputError
+from gensweep.figures import base
+
+DIGITS_FIGURES = ("poison-accuracy", "volume-gap", "basin-rollout")
+
+
+def test_seed_and_the_named_knob_may_move(sweep):
+    base.vary(sweep, "poison_factor")
+
+
+@pytest.mark.parametrize("values", [(64, 128), (64.0, float("nan"))])
+def test_vary_names_another_knob_that_moved(sweep, values):
+    moved = sweep.assign(batch_size=sweep["seed"].map(dict(enumerate((*values, values[0])))))
+    with pytest.raises(InputError, match="batch_size takes several values"):
+        base.vary(moved, "poison_factor")
+
+
+def test_vary_ignores_provenance(sweep):
+    base.vary(sweep.assign(train_seconds=range(len(sweep))), "poison_factor")
+
+
+def test_vary_names_a_knob_that_is_not_there(sweep):
+    with pytest.raises(InputError, match="no column poison_factor"):
+        base.vary(sweep.drop(columns="poison_factor"), "poison_factor")
+
+
+@pytest.mark.parametrize("name", DIGITS_FIGURES)
+def test_every_figure_refuses_a_second_knob(sweep, name):
+    moved = sweep.assign(**{"optim.lr": sweep["seed"] / 100 + 0.01})
+    with pytest.raises(InputError, match=r"optim\.lr"):
+        base.module(name).draw(moved)
+
+
+def test_a_quantity_that_is_not_there_is_a_sentence(sweep):
+    with pytest.raises(InputError, match="no density of the measure spectrum"):
+        base.numbers(sweep, "spectrum", "density")
+
+
+def test_two_settings_are_refused(sweep):
+    rows = base.numbers(sweep, "error", "accuracy")
+    with pytest.raises(InputError, match="2 settings"):
+        base.settings(rows.assign(settings=["{}", "[]"] * (len(rows) // 2)))
+
+
+def test_absent_runs_are_named(sweep):
+    rows = sweep[sweep["run_id"] != "11eeeeeeeeee"]
+    assert base.absent(sweep, rows) == ["poison_factor=0.02 seed=1"]
+    assert base.absent(sweep, sweep) == []
+
+
+def test_mixed_commits_and_dirty_trees_are_said(sweep):
+    assert base.commits(sweep) == []
+    mixed = sweep.assign(git_sha=sweep["seed"].astype(str), git_dirty=sweep["seed"] == 1)
+    assert base.commits(mixed) == [
+        "rows of 3 commits are mixed: 0, 1, 2",
+        "4 runs were made with uncommitted changes in the code",
+    ]
+
+
+def test_parquet_and_csv_are_the_same_table(sweep, tmp_path):
+    sweep.to_parquet(tmp_path / "t.parquet")
+    sweep.to_csv(tmp_path / "t.csv", index=False)
+    parquet, text = (base.load(tmp_path / f"t.{ending}") for ending in ("parquet", "csv"))
+    pd.testing.assert_frame_equal(parquet, text, check_dtype=False)
+    assert set(text["run_id"]) == set(sweep["run_id"])
+    assert set(text["torch_version"]) == {"2.10"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("none.parquet", None, "no table at"),
+        ("bad.parquet", b"no parquet", "cannot be read as a table"),
+        ("empty.csv", b"", "cannot be read as a table"),
+        ("other.csv", b"a,b\n1,2\n", "is not a table of gensweep's: it has no run_id"),
+    ],
+)
+def test_what_is_no_table_is_a_sentence(tmp_path, name, content, said):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=said):
+        base.load(tmp_path / name)
+
+
+def test_an_unknown_figure_gets_a_hint(sweep, tmp_path):
+    with pytest.raises(InputError, match="did you mean volume-gap"):
+        base.draw("volume-gab", sweep, tmp_path / "new")
+    with pytest.raises(InputError, match="no figure base"):
+        base.draw("base", sweep, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_names_are_the_modules():
+    assert set(base.names()) >= {*DIGITS_FIGURES, "poison-boundaries"}
+
+
+@pytest.mark.parametrize("name", DIGITS_FIGURES)
+def test_four_files_that_say_where_they_came_from(sweep, tmp_path, name):
+    files = base.draw(name, sweep, tmp_path)
+    assert [f.name for f in files] == [f"{name}.{ending}" for ending in ("pdf", "png", "csv", "json")]
+    assert sorted(tmp_path.iterdir()) == sorted(files)
+    about = json.loads(files[3].read_bytes())
+    assert about["data_sha256"] == hashlib.sha256(files[2].read_bytes()).hexdigest()
+    assert set(about["run_ids"]) <= set(sweep["run_id"])
+    assert about["git_sha"] == ["c0ffee" * 6]
+    assert about["points"] == len(pd.read_csv(files[2]))
+    assert all(about[key] for key in ("title", "alt", "message", "filters", "n_per_point", "versions"))
+    with Image.open(files[1]) as image:
+        image.load()
+        assert image.width >= 600
+
+
+def test_the_same_table_gives_the_same_bytes(sweep, tmp_path):
+    first = [f.read_bytes() for f in base.draw("volume-gap", sweep, tmp_path / "a")]
+    second = [f.read_bytes() for f in base.draw("volume-gap", sweep, tmp_path / "b")]
+    assert first == second
+
+
+def test_drawing_from_a_file_needs_no_torch(sweep, tmp_path):
+    sweep.to_parquet(tmp_path / "t.parquet")
+    program = (
+        "import sys; from pathlib import Path; from gensweep.figures.base import draw; "
+        "draw('poison-accuracy', Path('t.parquet'), Path()); "
+        "assert not {'torch', 'hydra', 'lightning'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)

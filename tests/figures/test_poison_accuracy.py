@@ -1,0 +1,42 @@
+import math
+
+import pytest
+
+from gensweep.figures import poison_accuracy
+
+
+def test_mean_min_and_max_are_those_of_the_seeds(sweep):
+    _, drawn = poison_accuracy.draw(sweep)
+    test = drawn[drawn["split"] == "test"].set_index("poison_factor")
+    assert test["mean"].to_dict() == pytest.approx({0.0: 0.94, 0.02: 0.92, 0.1: 0.84, 0.5: 0.44})
+    assert test["min"].to_dict() == pytest.approx({0.0: 0.93, 0.02: 0.91, 0.1: 0.83, 0.5: 0.43})
+    assert test["max"].to_dict() == pytest.approx({0.0: 0.95, 0.02: 0.93, 0.1: 0.85, 0.5: 0.45})
+    assert set(drawn["n"]) == {3}
+    assert set(drawn["not_ok"]) == {0}
+
+
+def test_a_run_without_a_number_is_counted_and_shown(sweep):
+    table = sweep.copy()
+    lost = (
+        (table["run_id"] == "32eeeeeeeeee") & (table["quantity"] == "accuracy") & (table["split"] == "test")
+    )
+    table.loc[lost, ["value", "status"]] = [math.nan, "nonfinite"]
+    figure, drawn = poison_accuracy.draw(table)
+    point = drawn[(drawn["split"] == "test") & (drawn["poison_factor"] == 0.5)].iloc[0]
+    assert (point["n"], point["not_ok"], point["mean"]) == (2, 1, pytest.approx(0.445))
+    assert "1 of 24 nonfinite" in drawn.attrs["footnote"]
+    labels = [line.get_label() for line in figure.axes[0].lines if line.get_markerfacecolor() == "none"]
+    assert labels == ["test: no number"]
+
+
+def test_a_diverged_run_is_counted(sweep):
+    gone = sweep[~((sweep["run_id"] == "32eeeeeeeeee") & (sweep["quantity"] == "accuracy"))]
+    _, drawn = poison_accuracy.draw(gone)
+    assert "n = 2 to 3 seeds per point" in drawn.attrs["footnote"]
+    assert "1 run diverged or missing" in drawn.attrs["footnote"]
+
+
+def test_zero_has_its_place_on_the_axis(sweep):
+    axes = poison_accuracy.draw(sweep)[0].axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "0.02", "0.1", "0.5"]
+    assert axes.get_xlim()[0] < 0

@@ -1,0 +1,50 @@
+import math
+
+import numpy as np
+import pytest
+
+from gensweep.figures.volume_gap import correlation, draw
+
+
+def test_points_are_the_rows_of_the_table(sweep):
+    _, drawn = draw(sweep)
+    assert len(drawn) == 12 * 2 * 2
+    run = drawn[(drawn["run_id"] == "21eeeeeeeeee") & (drawn["quantity"] == "log10_volume_jensen")]
+    assert run["gap"].tolist() == pytest.approx([0.999 - 0.84] * 2)
+    assert run["value"].tolist() == pytest.approx([1000 * math.log10(0.2 * c**0.5) for c in (0.5, 1.0)])
+
+
+def test_what_is_not_ok_is_hollow_and_counted(sweep):
+    figure, drawn = draw(sweep)
+    assert (drawn["status"] == "low_ess").sum() == 12
+    hollow = [line for line in figure.axes[0].lines if str(line.get_markerfacecolor()) == "white"]
+    assert sum(len(line.get_xdata()) for line in hollow) == 12
+    assert "12 of 48 low_ess" in drawn.attrs["footnote"]
+
+
+def test_rays_and_dimensions_are_said(sweep):
+    assert "K = 5 rays, n = 1000 dimensions" in draw(sweep)[1].attrs["footnote"]
+
+
+def test_a_target_that_was_not_reached_is_said(sweep):
+    table = sweep.copy()
+    table.loc[(table["quantity"] == "target_reached") & (table["seed"] == 0), "value"] = 0.0
+    assert "4 runs did not reach the target loss" in draw(table)[1].attrs["footnote"]
+
+
+def test_correlation_of_a_known_permutation():
+    x, y = np.arange(5.0), np.array([1.0, 0.0, 2.0, 4.0, 3.0])
+    found = correlation(x, y)
+    assert found.rho == pytest.approx(0.8)
+    assert found.low <= found.rho <= found.high
+    assert correlation(x, -y).rho == pytest.approx(-0.8)
+
+
+def test_correlation_leaves_out_what_is_not_there_and_says_how_many_are():
+    found = correlation(np.array([1.0, 2, 3, np.nan]), np.array([1.0, 2, 3, 4]))
+    assert (found.n, found.rho) == (3, 1.0)
+    assert math.isnan(correlation(np.ones(2), np.ones(2)).rho)
+
+
+def test_a_constant_side_has_no_correlation():
+    assert math.isnan(correlation(np.ones(5), np.arange(5.0)).rho)

@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+
+from gensweep.geometry.radius import first_crossings
+
+SCAN = np.geomspace(1e-3, 10, 37)
+SPACING = np.log(SCAN[1] / SCAN[0])
+
+
+class Recorder:
+    """Remembers every point that the search evaluated."""
+
+    def __init__(self, profile):
+        self.profile, self.seen = profile, []
+
+    def __call__(self, radius, ray):
+        losses = self.profile(radius, ray)
+        self.seen += list(zip(ray.tolist(), radius.tolist(), losses.tolist(), strict=True))
+        return losses
+
+
+def cross(profile, rays, levels, base=0.0, rtol=1e-8):
+    return first_crossings(profile, rays, base, np.asarray(levels, float), SCAN, rtol)
+
+
+def test_power_laws_are_solved_exactly():
+    rng = np.random.default_rng(0)
+    size, power = rng.uniform(0.01, 5, 500), rng.uniform(0.5, 6, 500)
+    found = cross(lambda r, k: (r / size[k]) ** power[k], 500, [0.3, 1.0])
+    expected = size[:, None] * np.array([0.3, 1.0]) ** (1 / power[:, None])
+    inside = expected < SCAN[-1]
+    assert inside.sum() > 900
+    np.testing.assert_allclose(found.radius_KC[inside], expected[inside], rtol=2e-8)
+    assert (found.status_KC[inside] == "ok").all()
+    assert (found.status_KC[~inside] == "censored").all()
+    assert (found.radius_KC[~inside] == SCAN[-1]).all()
+
+
+def bumpy(seed, rays):
+    rng = np.random.default_rng(seed)
+    height, power = rng.uniform(0.05, 3, rays), rng.uniform(0.3, 3, rays)
+    depth, pitch, phase = rng.uniform(0, 1.5, rays), rng.uniform(1, 9, rays), rng.uniform(0, 7, rays)
+
+    def profile(r, k):
+        wave = 1 + depth[k] * np.sin(pitch[k] * np.log(r) + phase[k])
+        return height[k] * r ** power[k] * wave
+
+    return profile
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_first_crossing_of_thousands_of_bumpy_rays(seed):
+    """No evaluated point below the radius is outside; an excursion missed is narrower than the scan."""
+    rays, level = 1000, 0.4
+    recorder = Recorder(bumpy(seed, rays))
+    found = cross(recorder, rays, [level])
+    radius = found.radius_KC[:, 0]
+    assert all(loss <= level for ray, r, loss in recorder.seen if r <= radius[ray])
+    np.testing.assert_array_less(found.loss_KC[:, 0], level + 1e-12)
+    dense = np.geomspace(SCAN[0], SCAN[-1], 4000)
+    outside = recorder.profile(dense[None], np.arange(rays)[:, None]) > level
+    non_monotone = missed = 0
+    for ray in range(rays):
+        non_monotone += (np.diff(outside[ray].astype(int)) < 0).any()
+        before = outside[ray] & (dense < radius[ray] * (1 - 1e-6))
+        if before.any():
+            missed += 1
+            edges = np.diff(np.concatenate([[0], before.astype(int), [0]]))
+            widths = np.log(dense[np.flatnonzero(edges < 0) - 1] / dense[np.flatnonzero(edges > 0)])
+            assert widths.max() < SPACING
+    assert non_monotone > 100  # the profiles are worth the name
+    assert missed < 0.05 * rays
+
+
+def test_radius_below_the_first_scan_point():
+    found = cross(lambda r, k: (r / 2e-6) ** 2, 1, [1.0])
+    assert found.radius_KC[0, 0] == pytest.approx(2e-6, rel=1e-7)
+    assert found.status_KC[0, 0] == "ok"
+
+
+def test_flat_ray_is_censored_not_dropped():
+    found = cross(lambda r, k: 0.0 * r, 3, [0.1])
+    assert (found.status_KC == "censored").all()
+    assert (found.radius_KC == SCAN[-1]).all()
+
+
+@pytest.mark.parametrize("wall", [np.inf, np.nan])
+def test_undefined_loss_is_a_wall(wall):
+    found = cross(lambda r, k: np.where(r < 0.7, r, wall), 1, [5.0], rtol=1e-6)
+    assert found.radius_KC[0, 0] == pytest.approx(0.7, rel=1e-5)
+    assert np.isfinite(found.loss_KC).all()
+
+
+def test_levels_share_the_scan():
+    recorder = Recorder(lambda r, k: r**2)
+    one = cross(recorder, 1, [1.0]).evaluations
+    four = cross(recorder, 1, [0.25, 0.5, 0.75, 1.0]).evaluations
+    assert len({(ray, r) for ray, r, _ in recorder.seen[one:]}) == len(recorder.seen) - one  # none twice
+    assert four < 4 * one / 1.5
+
+
+def test_levels_count_from_the_base():
+    found = cross(lambda r, k: 3.0 + r, 1, [3.5], base=3.0)
+    assert found.radius_KC[0, 0] == pytest.approx(0.5, rel=1e-7)

@@ -50,7 +50,10 @@ def dispatch(words: list[str]) -> int:
     if words and words[0] in ("run", "plan"):
         return run(words[1:], dry=words[0] == "plan")
     args, rest = parser().parse_known_args(words)
-    if rest and args.verb != "measure":
+    if args.verb == "measure":  # words may stand on both sides of an option
+        args.words += [w for w in rest if not w.startswith("-")]
+        rest = [w for w in rest if w.startswith("-")]
+    if rest:
         parser().error(f"unrecognised arguments: {' '.join(rest)}")
     return args.do(args)
 
@@ -191,8 +194,10 @@ def figure(args: argparse.Namespace) -> int:
 def report(args: argparse.Namespace) -> int:
     """``report``."""
     from gensweep import report as page
+    from gensweep.figures import base
 
-    table = args.table or args.outputs / "table.parquet"
-    for line in page.write(table, args.file or args.outputs / "report.html"):
-        print(line)
+    table = base.load(args.table or args.outputs / "table.parquet")
+    written = page.report(table, base.names(), args.file or args.outputs / "report.html")
+    print(*page.headline(table), sep="\n")
+    print(written)
     return 0

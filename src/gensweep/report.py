@@ -99,7 +99,7 @@ def mean_sd(table: pd.DataFrame, split: str, beta: float) -> str:
     if values.empty:
         return "no number"
     sd = f" ± {100 * values.std():.1f}" if len(values) > 1 else ""
-    return f"{100 * values.mean():.1f}{sd} % (n = {len(values)} seeds)"
+    return f"{100 * values.mean():.1f}{sd} % (n = {len(values)} seed{'s' * (len(values) > 1)})"
 
 
 def volume_lines(table: pd.DataFrame, low: float, high: float) -> Iterator[str]:
@@ -166,7 +166,8 @@ def run_table(table: pd.DataFrame) -> dict[str, Any]:
     """One line per run: its name, the knobs that vary, and a number of each main measure."""
     knobs = [knob for knob in seed_last(dict.fromkeys([*moving(table), "seed"])) if knob in table]
     lines = runs(table).sort_values(knobs) if knobs else runs(table)
-    columns = dict(column(table, heading, *place) for heading, place in SHOWN.items())
+    found = dict(column(table, heading, *place) for heading, place in SHOWN.items())
+    columns = {heading: numbers for heading, numbers in found.items() if numbers}
     rows = []
     for run in lines.index:
         known = [plain(run), *(plain(short(lines.loc[run, knob])) for knob in knobs)]
@@ -195,15 +196,17 @@ def cell(row: Any) -> dict[str, str]:
     """A number with its standard error, and its status and reason when that is not ``ok``."""
     if row is None:
         return plain("–", "no row")
-    error = f" ± {row.stderr:.2g}" if row.stderr > 0 else ""
+    error = f" ± {short(float(f'{row.stderr:.2g}'))}" if row.stderr > 0 else ""
     return plain(short(row.value) + error, "" if row.status == "ok" else row.status, row.reason)
 
 
 def short(value: Any) -> str:
-    """A number to four digits, anything else as it is, an empty knob as a dash."""
+    """A number to four digits or to the unit, anything else as it is, an empty knob as a dash."""
     if value is None or value != value:
         return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def measure_table(table: pd.DataFrame) -> list[list[Any]]:

@@ -20,7 +20,7 @@ from gensweep.solutions import loaded, saved
 from gensweep.sweep.identity import run_id, science, shards
 from gensweep.table.provenance import provenance
 from gensweep.table.shards import encoded
-from gensweep.table.store import Run, Store, write_atomically
+from gensweep.table.store import DIVERGED, TRAINED, Run, Store, write_atomically
 from gensweep.train.callback import MeasureAtEnd, Progress
 from gensweep.train.fit import CHECKPOINT, fit
 from gensweep.train.task import Diverged, Protocol, Task
@@ -53,7 +53,7 @@ def run(config: dict[str, Any], say: Callable[[str], None] = print) -> str:
         model = initialised(lambda: build(config["model"], data), rng.child("model"))
         model.to(getattr(torch, config["precision"]))
         try:
-            if stored.has("solution.safetensors", "init.safetensors"):
+            if stored.has(*TRAINED):
                 measure(config, loaded(stored, model, config["budget"]["target_loss"]), data, stored, say)
             else:
                 train(config, model, data, rng.child("train"), stored, say)
@@ -132,7 +132,7 @@ def store_rows(stored: Run, shard: str, rows: list[Row], settings: dict[str, Any
 def end_diverged(config: dict[str, Any], stored: Run, reason: str, say) -> str:
     """A run without a finite loss ends with one row that says so; its last good checkpoint stays."""
     row = Row("loss", float("nan"), float("nan"), "train", status="nonfinite", reason=reason)
-    store_rows(stored, "error-diverged", [row], {}, 0.0)
+    store_rows(stored, DIVERGED, [row], {}, 0.0)
     stored.commit(saved(None, None, science(config), {"state": "diverged", "reason": reason}))
     stored.set_state("diverged", reason=reason)
     say(f"diverged: {reason}")

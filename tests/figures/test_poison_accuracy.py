@@ -32,7 +32,7 @@ def test_a_run_without_a_number_is_counted_and_shown(sweep):
 def test_a_diverged_run_is_counted(sweep):
     gone = sweep[~((sweep["run_id"] == "32eeeeeeeeee") & (sweep["quantity"] == "accuracy"))]
     _, drawn = poison_accuracy.draw(gone)
-    assert "n = 2 to 3 seeds per point" in drawn.attrs["footnote"]
+    assert "n = 2 to 3 per point, over seeds" in drawn.attrs["footnote"]
     assert "1 run diverged or missing" in drawn.attrs["footnote"]
 
 

@@ -79,10 +79,11 @@ def walls(points: pd.DataFrame, relative: bool) -> dict[float, float]:
 
 
 def frame(axes: Axes, drawn: pd.DataFrame, relative: bool) -> None:
-    """The limits that both panels share: every radius scanned, and a little above the highest cutoff."""
-    radii = drawn.loc[(drawn["quantity"] == "rollout_loss") & (drawn["x"] > 0), "x"]
+    """The limits that both panels share: from well inside the smallest radius to the last one walked to."""
+    inner = drawn.loc[drawn["quantity"] == "radius", "value"].min() / 10
+    outer = drawn.loc[drawn["quantity"] == "rollout_loss", "x"].max()
     highest = max(level for _, run in drawn.groupby("run_id") for level in walls(run, relative).values())
-    axes.set(xscale="log", xlim=(radii.min(), radii.max()), ylim=(0, 1.3 * highest))
+    axes.set(xscale="log", xlim=(inner, outer), ylim=(0, 1.3 * highest))
 
 
 def said(drawn: pd.DataFrame, basin: dict[str, Any], chosen: list[str]) -> dict[str, Any]:

@@ -88,11 +88,11 @@ def said(drawn: pd.DataFrame, rows: pd.DataFrame, table: pd.DataFrame) -> dict:
     caption = (
         f"From β = {low:g} to β = {high:g} training accuracy goes from {ends.train[low]:.1%} to "
         f"{ends.train[high]:.1%}, test accuracy from {ends.test[low]:.1%} to {ends.test[high]:.1%}. "
-        f"Line: mean; band: minimum to maximum; {seeds} seeds per point. {lost or 'No run is missing'}."
+        f"Line: mean; band: minimum to maximum; {seeds} per point, over seeds. {lost or 'No run is missing'}."
     )
     return {
         "caption": caption,
-        "footnote": f"mean, min–max band; {seeds} seeds per point" + (f"\n{lost}" if lost else ""),
+        "footnote": f"mean, min–max band; {seeds} per point, over seeds" + (f"\n{lost}" if lost else ""),
         "filters": {"measure": "error", "quantity": "accuracy", "split": [*LINES], "status": "ok"},
         "n": {f"{row.split} β={row.poison_factor:g}": int(row.n) for row in drawn.itertuples()},
     }

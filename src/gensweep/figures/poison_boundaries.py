@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from gensweep.figures.base import DOUBLE, flaws, lowest_seed, numbers, settings, vary
 
@@ -35,9 +36,10 @@ def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     losses = drawn[drawn["measure"] == "surface"]
     drawn.attrs.update(said(drawn, table))
     shown = [run for _, run in drawn[drawn["measure"] == "boundary"].groupby("poison_factor")]
-    figure = Figure(figsize=(DOUBLE, 4.2 if len(losses) else 2.1), layout="constrained")
+    heights = [0.8 + min(5.2 / len(shown), 1.7), 2.7 * bool(len(losses))]
+    figure = Figure(figsize=(DOUBLE, sum(heights)), layout="constrained")
     above, *below = (
-        figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.5))[:, 0] if len(losses) else (figure,)
+        figure.subfigures(2, 1, squeeze=False, height_ratios=heights)[:, 0] if len(losses) else [figure]
     )
     row = above.subplots(1, len(shown), sharex=True, sharey=True, squeeze=False)[0]
     for axes, run in zip(row, shown, strict=True):
@@ -91,9 +93,9 @@ def surfaces(figure: Any, losses: pd.DataFrame) -> None:
     heights = {beta: height(run) for beta, run in losses.groupby("poison_factor")}
     top = max(np.nanmax(z_NM) for *_, z_NM in heights.values())
     low = min(np.nanmin(z_NM) for *_, z_NM in heights.values())
+    levels = MaxNLocator(14).tick_values(low, top)
     row = figure.subplots(1, len(heights), sharex=True, sharey=True, squeeze=False)[0]
     for axes, (beta, (x_M, y_N, z_NM)) in zip(row, heights.items(), strict=True):
-        levels = np.linspace(low, max(top, low + 1e-9), 15)
         shown_NM = np.nan_to_num(z_NM, nan=top)
         filled = axes.contourf(x_M, y_N, shown_NM, levels, cmap="viridis")
         axes.contour(x_M, y_N, shown_NM, levels, colors="white", linewidths=0.3, linestyles="solid")
@@ -102,7 +104,7 @@ def surfaces(figure: Any, losses: pd.DataFrame) -> None:
         axes.set_aspect("equal")
         axes.grid(visible=False)
     row[0].set_ylabel("direction 2 (filter norms)")
-    figure.colorbar(filled, ax=row, label="log₁₀ training loss (nats)", pad=0.01, format="%.1f")
+    figure.colorbar(filled, ax=row, label="log₁₀ training loss (nats)", pad=0.01, format="%g")
 
 
 def height(run: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -61,7 +61,7 @@ def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     drawn = pairs(table)
     drawn.attrs.update(said(drawn, table))
     figure = Figure(figsize=(DOUBLE, 3.7), layout="constrained")
-    panels = figure.subplots(1, 2)
+    panels = figure.subplots(1, 2, sharey=True)
     for axes, (quantity, label) in zip(panels, PANELS.items(), strict=True):
         panel(axes, drawn[drawn["quantity"] == quantity])
         axes.set_title(label)
@@ -90,6 +90,8 @@ def correlation(x: np.ndarray, y: np.ndarray) -> Correlation:
     """
     finite = np.isfinite(x) & np.isfinite(y)
     x, y, n = x[finite], y[finite], int(finite.sum())
+    order = np.lexsort((y, x))  # the pairs count, not the order in which the table has them
+    x, y = x[order], y[order]
     rho = _rank_correlation(x[None], y[None])[0]
     if n < 3 or np.isnan(rho):
         return Correlation(np.nan, np.nan, np.nan, n)
@@ -146,7 +148,7 @@ def said(drawn: pd.DataFrame, table: pd.DataFrame) -> dict[str, Any]:
 def hollow(drawn: pd.DataFrame) -> str:
     """What the hollow dots are, and which numbers do not exist and so have no dot."""
     found = flaws(drawn)
-    return f"hollow: {found}" if found else ""
+    return f"hollow, not sound: {found}" if found else ""
 
 
 def missing(table: pd.DataFrame, drawn: pd.DataFrame) -> str:

@@ -71,7 +71,10 @@ class Risk:
 
     def losses(self, theta_P: Tensor) -> Tensor:
         """Loss of each example, float64 (N,)."""
-        return F.cross_entropy(self.logits(theta_P).double(), self.y, reduction="none")
+        return self._losses(self.logits(theta_P))
+
+    def _losses(self, logits_NC: Tensor) -> Tensor:
+        return F.cross_entropy(logits_NC.double(), self.y, reduction="none")
 
     def __call__(self, theta_P: Tensor) -> float:
         """Mean loss in nats."""
@@ -84,8 +87,7 @@ class Risk:
     def loss_and_accuracy(self, theta_P: Tensor) -> tuple[float, float]:
         """Mean loss in nats, and the fraction classified right."""
         logits = self.logits(theta_P)
-        loss = F.cross_entropy(logits.double(), self.y).item()
-        return loss, (logits.argmax(1) == self.y).double().mean().item()
+        return self._losses(logits).mean().item(), (logits.argmax(1) == self.y).double().mean().item()
 
     def grad(self, theta_P: Tensor) -> tuple[float, Tensor]:
         """Mean loss in nats and its gradient (P,)."""

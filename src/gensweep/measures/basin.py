@@ -105,11 +105,13 @@ class Basin:
 
 def joined(parts: list[Crossings]) -> Crossings:
     """The rays of several blocks as one."""
-    arrays = [
-        np.concatenate([getattr(p, f) for p in parts])
-        for f in ("radius_KC", "loss_KC", "status_KC", "scan_KS")
-    ]
-    return Crossings(*arrays, sum(p.evaluations for p in parts))
+    return Crossings(
+        radius_KC=np.concatenate([part.radius_KC for part in parts]),
+        loss_KC=np.concatenate([part.loss_KC for part in parts]),
+        status_KC=np.concatenate([part.status_KC for part in parts]),
+        scan_KS=np.concatenate([part.scan_KS for part in parts]),
+        evaluations=sum(part.evaluations for part in parts),
+    )
 
 
 def no_basin(cutoff: float, base: float) -> Iterator[Row]:

@@ -18,9 +18,9 @@ def _number(value: Any) -> bool:
 
 
 def whole(low: int) -> tuple[Check, str]:
-    """A check for integers from ``low`` on."""
+    """A check for integers from ``low`` on that fit into a column of a table."""
     return (
-        lambda v: v if isinstance(v, int) and not isinstance(v, bool) and v >= low else None,
+        lambda v: v if isinstance(v, int) and not isinstance(v, bool) and low <= v < 2**63 else None,
         f"a whole number, {low} or more",
     )
 
@@ -31,7 +31,7 @@ def real(low: float, high: float = math.inf, *, open_low: bool = False) -> tuple
 
     def check(v: Any) -> Any:
         inside = _number(v) and (low < v if open_low else low <= v) and v < high
-        return float(v) if inside else None
+        return float(v) + 0.0 if inside else None  # −0 is 0
 
     return check, f"a number in {span}"
 
@@ -41,21 +41,26 @@ def optional(rule: tuple[Check, str]) -> tuple[Check, str]:
     return (lambda v: "null" if v is None else rule[0](v)), f"{rule[1]}, or null"
 
 
-def each(rule: tuple[Check, str]) -> tuple[Check, str]:
-    """The same check for every member of a list that is not empty."""
+def each(rule: tuple[Check, str], size: int | None = None) -> tuple[Check, str]:
+    """The same check for every member of a list that is not empty, or of one with ``size`` members."""
 
     def check(v: Any) -> Any:
-        if not isinstance(v, list) or not v:
+        if not isinstance(v, list) or not v or len(v) != (size or len(v)):
             return None
         members = [rule[0](m) for m in v]
         return None if any(m is None for m in members) else members
 
-    return check, f"a list, each of it {rule[1]}"
+    return check, f"a list{f' of {size}' if size else ''}, each of it {rule[1]}"
 
 
 def one_of(*words: Any) -> tuple[Check, str]:
     """A check for one of a few words."""
     return (lambda v: v if v in words else None), f"one of {', '.join(map(str, words))}"
+
+
+def text() -> tuple[Check, str]:
+    """A check for text that is not empty."""
+    return (lambda v: v if isinstance(v, str) and v else None), "text (a number needs quotes)"
 
 
 def switch() -> tuple[Check, str]:
@@ -74,6 +79,8 @@ RULES: dict[str, tuple[Check, str]] = {
     "poison_size": whole(0),
     "random_labels": switch(),
     "precision": one_of("float32", "float64"),
+    "data_dir": text(),
+    "outputs": text(),
     "data.points_per_class": whole(1),
     "data.test_points_per_class": whole(1),
     "data.extra_points_per_class": whole(0),
@@ -85,7 +92,7 @@ RULES: dict[str, tuple[Check, str]] = {
     "model.single_logit": switch(),
     "optim.lr": POSITIVE,
     "optim.momentum": real(0, 1),
-    "optim.betas": each(real(0, 1)),
+    "optim.betas": each(real(0, 1), size=2),
     "optim.nesterov": switch(),
     "optim.weight_decay": real(0),
     "budget.max_epochs": whole(1),
@@ -111,7 +118,6 @@ RULES: dict[str, tuple[Check, str]] = {
     "measure.*.max_radius": POSITIVE,
 }
 TWO_CLASSES = ("swissroll", "spirals")
-FREE_TEXT = ("data_dir", "outputs", "experiment")
 
 
 def rule_for(path: str) -> tuple[Check, str] | None:
@@ -131,13 +137,13 @@ def check(config: Mapping[str, Any], reference: Mapping[str, Any]) -> None:
         InputError: A key that does not exist, a value outside its range, or a foreign ``_target_``.
     """
     known, given = flatten(reference), flatten(config)
-    for path in known:
-        if path not in given:
-            raise InputError(f"~{path}: a setting cannot be deleted; give it a value")
     for path, value in given.items():
         if path not in known:
             raise InputError(f"{path}={value}: there is no such setting; {close_match(path, known)}")
         _check_leaf(path, value, known[path])
+    for path in known:
+        if path not in given:
+            raise InputError(f"~{path}: a setting cannot be deleted; give it a value")
 
 
 def _check_leaf(path: str, value: Any, offered: Any) -> None:
@@ -145,7 +151,7 @@ def _check_leaf(path: str, value: Any, offered: Any) -> None:
     if rule is not None:
         if rule[0](value) is None:
             raise InputError(f"{path}={value} is not {rule[1]}")
-    elif path not in FREE_TEXT and value != offered:
+    elif value != offered:
         raise InputError(f"{path}={value} cannot be set: the yaml file says {offered}; choose another file")
 
 
@@ -174,17 +180,19 @@ def check_together(config: Mapping[str, Any]) -> None:
     Raises:
         InputError: The pair that contradicts itself.
     """
+    if not config["measure"]:
+        raise InputError("measure=[] is empty; name at least one, for instance measure=[error]")
     if config["poison_factor"] > 0 and config["poison_size"] == 0:
         raise InputError(
             f"poison_factor={config['poison_factor']} needs a poison set, but poison_size=0; set poison_size"
         )
     if config["model"].get("single_logit") and config["data"]["name"] not in TWO_CLASSES:
         raise InputError(f"model.single_logit=true needs two classes, and {config['data']['name']} has more")
+    if config["optim"].get("nesterov") and not config["optim"]["momentum"]:
+        raise InputError("optim.nesterov=true needs a momentum, but optim.momentum=0; set optim.momentum")
     basin = config["measure"].get("basin")
     if basin and basin["min_radius"] >= basin["max_radius"]:
         raise InputError(
             f"measure.basin.min_radius={basin['min_radius']} must be below "
             f"measure.basin.max_radius={basin['max_radius']}"
         )
-    if not config["measure"]:
-        raise InputError("measure is empty; name at least one, for instance measure=[error]")

@@ -55,6 +55,9 @@ def composed(overrides: Sequence[str], config_dir: str | None = None) -> tuple[d
     for key in _FIXED:
         if _raw(hydra_part, key) != _raw(reference_hydra, key):
             raise InputError(f"hydra.{key} is fixed by gensweep; outputs=DIR says where runs go")
+    for key in ("launcher", "sweeper"):
+        if _targets(_raw(hydra_part, key)) > 1:
+            raise InputError(f"hydra.{key} may not name a _target_ of its own")
     check(config, reference)
     config = coerced(config)
     check_together(config)
@@ -85,7 +88,7 @@ def _compose(overrides: Sequence[str], config_dir: str | None) -> DictConfig:
             return compose("config", [*overrides, *extra], return_hydra_config=True)
     except MissingConfigException as error:
         raise InputError(_missing(error)) from None
-    except (ConfigCompositionException, HydraException, OmegaConfBaseException) as error:
+    except (ConfigCompositionException, HydraException, OmegaConfBaseException, ValueError) as error:
         raise InputError(_sentence(error, overrides)) from None
 
 
@@ -94,13 +97,21 @@ def _raw(hydra_part: DictConfig, key: str) -> Any:
     return OmegaConf.to_container(hydra_part)[key]  # type: ignore[index,call-overload]
 
 
+def _targets(node: Any) -> int:
+    """How many things a part of a config would have instantiated."""
+    if isinstance(node, dict):
+        return ("_target_" in node) + sum(map(_targets, node.values()))
+    return sum(map(_targets, node)) if isinstance(node, list) else 0
+
+
 def _plain(whole: DictConfig) -> dict[str, Any]:
     HydraConfig.instance().set_config(whole)
     node = OmegaConf.masked_copy(whole, [str(k) for k in whole if k != "hydra"])
     try:
-        return OmegaConf.to_container(node, resolve=True)  # type: ignore[return-value]
+        config: dict[str, Any] = OmegaConf.to_container(node, resolve=True)  # type: ignore[assignment]
     except OmegaConfBaseException as error:
         raise InputError(str(error).splitlines()[0]) from None
+    return {"measure": {}, **config}  # Hydra leaves an empty list of choices out
 
 
 def _choices(hydra_part: DictConfig) -> tuple[str, ...]:
@@ -118,7 +129,8 @@ def _reference(choices: tuple[str, ...], config_dir: str | None) -> tuple[dict[s
 
 def _missing(error: MissingConfigException) -> str:
     group, _, name = str(error.missing_cfg_file).rpartition("/")
-    return f"{group}={name}: there is no such {group}; {close_match(name, error.options or [])}"
+    known = [p.stem for p in (CONF_DIR / group).glob("*.yaml")]
+    return f"{group}={name}: there is no such {group}; {close_match(name, error.options or known)}"
 
 
 def _sentence(error: Exception, overrides: Sequence[str]) -> str:
@@ -127,7 +139,7 @@ def _sentence(error: Exception, overrides: Sequence[str]) -> str:
     if unknown:
         known = [*flatten(_reference((), None)[0]), *_groups()]
         return f"{unknown[1]}: there is no such setting; {close_match(unknown[1].split('@')[0], known)}"
-    broken = next((o for o in overrides if o in text), "")
+    broken = next((o for o in overrides if o in text), " ".join(overrides))
     first = text.strip().splitlines()[0]
     return f"cannot read the override {broken}: {first}" if broken else first
 

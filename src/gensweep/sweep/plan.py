@@ -11,7 +11,7 @@ from typing import Any
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
+from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -20,7 +20,7 @@ from gensweep.data.corrupt import check_sizes
 from gensweep.errors import InputError
 from gensweep.sweep import identity
 from gensweep.sweep.compose import composed
-from gensweep.table.store import Run, Store
+from gensweep.table.store import DIVERGED, Run, Store
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,9 @@ class Job:
         return Store(Path(self.config["outputs"])).run(self.run_id)
 
     def finished(self) -> bool:
-        """Whether every number asked for is committed, or the run diverged and has none."""
-        return self.run.diverged() or self.run.has(
-            "outcome.json", *(f"rows/{s}.parquet" for s in self.shards.values())
-        )
+        """Whether every number asked for is there undamaged, or the one row of a run that diverged."""
+        shards = [DIVERGED] if self.run.diverged() else self.shards.values()
+        return self.run.has("config.yaml", "outcome.json", *(f"rows/{s}.parquet" for s in shards))
 
 
 @dataclass(frozen=True)
@@ -105,13 +104,23 @@ def _swept(overrides: tuple[str, ...], config_dir: str | None) -> Plan:
     typed = _parsed([f"+{o}" if o.startswith("scale=") else o for o in overrides])
     hydra_part = composed([o.input_line or "" for o in typed if not o.is_sweep_override()], config_dir)[1]
     points = _grid(hydra_part, typed)
-    jobs = {job.run_id: job for job in (_job(p, composed(p, config_dir)[0]) for p in reversed(points))}
+    jobs: dict[str, Job] = {}
+    for job in (_job(p, composed(p, config_dir)[0]) for p in reversed(points)):
+        if jobs.setdefault(job.run_id, job).shards != job.shards:
+            raise InputError(
+                f"two points of the grid measure run {job.run_id} differently ({' '.join(job.overrides)}); "
+                "measures are not swept over, name them in one list"
+            )
+        jobs[job.run_id] = job
     ordered = tuple(reversed(jobs.values()))
     return Plan(ordered, True, len(points) - len(jobs), _experiment(hydra_part))
 
 
 def _job(overrides: Sequence[str], config: dict[str, Any]) -> Job:
-    dataset: DataSet = instantiate(config["data"])
+    try:
+        dataset: DataSet = instantiate(config["data"])
+    except InstantiationException as error:  # around what the data set itself has to say
+        raise InputError(str(error.__cause__)) from None
     available = dataset.pool(Path(config["data_dir"]))
     sizes = config["train_size"], config["confusion_size"], config["poison_size"]
     check_sizes(available, *sizes, name=config["data"]["name"])

@@ -10,7 +10,7 @@ from gensweep.errors import InputError
 from gensweep.sweep.compose import composed
 from gensweep.sweep.launch import attempt
 from gensweep.sweep.plan import Job
-from gensweep.table.store import Store
+from gensweep.table.store import TRAINED, Store
 
 _OPEN = ("measure", "hardware", "data_dir")
 
@@ -39,8 +39,10 @@ def remeasure(words: Sequence[str], outputs: Path) -> int:
     if not runs:
         raise InputError("name at least one run; `gensweep status` lists them")
     for run in runs:
-        if not run.has("solution.safetensors"):
-            raise InputError(f"run {run.run_id} has no solution to measure; it is {run.state()['state']}")
+        if not run.has(*TRAINED):
+            raise InputError(
+                f"run {run.run_id} has no undamaged solution to measure; it is {run.state()['state']}"
+            )
     jobs = [Job((), {**config, **run.config(), "outputs": str(outputs)}) for run in runs]
     codes = [0 if job.finished() else attempt(job) for job in jobs]
     print(f"{codes.count(0)} of {len(codes)} runs measured", file=sys.stderr)

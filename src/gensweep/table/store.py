@@ -12,8 +12,8 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import socket
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,11 +26,21 @@ from filelock import FileLock, Timeout
 from gensweep.errors import Busy, InputError
 
 ENDED = ("done", "diverged", "failed")
+# What one training commits together; a run that lost one of them is trained again.
+TRAINED = (
+    "config.yaml",
+    "outcome.json",
+    "solution.safetensors",
+    "init.safetensors",
+    "splits.safetensors",
+)
+DIVERGED = "error-diverged"  # the one shard of a run without a finite loss
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Put ``content`` at ``path``: there whole after a crash at any moment, or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -103,10 +113,10 @@ class Run:
             leftover.unlink(missing_ok=True)
 
     def manifest(self) -> dict[str, str]:
-        """Committed file → SHA-256."""
+        """Committed file → SHA-256; nothing counts where the manifest itself cannot be read."""
         try:
             return json.loads((self.folder / "manifest.json").read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
             return {}
 
     def commit(self, files: Mapping[str, bytes]) -> None:
@@ -150,8 +160,8 @@ class Run:
         return True
 
     def has(self, *names: str) -> bool:
-        """Whether all these files are committed."""
-        return set(names) <= set(self.manifest())
+        """Whether all these files are committed and undamaged."""
+        return all(self._intact(name) for name in names)
 
     def diverged(self) -> bool:
         """Whether training ended without a finite loss."""
@@ -165,7 +175,7 @@ class Run:
         """What the run is doing, or how it ended; ``planned`` before it begins."""
         try:
             state = json.loads((self.folder / "state.json").read_bytes())
-        except (FileNotFoundError, json.JSONDecodeError):
+        except (FileNotFoundError, ValueError):
             return {"state": "planned"}
         if state["state"] not in ENDED and not _alive(state):
             state["state"] = "interrupted"

@@ -1,0 +1,67 @@
+import pytest
+import torch
+from torch import nn
+
+from gensweep.geometry.metric import METRICS, li_direction
+from gensweep.geometry.solution import Layout, Solution
+from gensweep.models.build import initialised
+from gensweep.rng import Stream
+
+
+@pytest.fixture
+def solution():
+    model = initialised(
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Linear(5, 4)), Stream(0)
+    ).double()
+    theta = Layout.of(model).pack(dict(model.named_parameters()))
+    return Solution(model, theta, theta)
+
+
+def filters(solution, vector):
+    return {n: w.flatten(1) for n, w in solution.layout.unpack(vector).items() if w.dim() > 1}
+
+
+def test_li_direction_has_the_norm_of_each_filter_and_no_bias(solution):
+    d = li_direction(solution.layout, solution.theta_P, Stream(1))
+    for name, w in filters(solution, solution.theta_P).items():
+        torch.testing.assert_close(filters(solution, d)[name].norm(dim=1), w.norm(dim=1), rtol=1e-6, atol=0)
+    assert (solution.layout.unpack(d)["0.bias"] == 0).all()
+
+
+def test_li_slice_is_invariant_to_rescaling_a_layer(solution):
+    """Layer i times a, its direction times a: the drawn curve of a ReLU net stays."""
+    factor = solution.layout.unpack(torch.ones_like(solution.theta_P))
+    factor["0.weight"] *= 7
+    scale = solution.layout.pack(factor)
+    d = li_direction(solution.layout, solution.theta_P, Stream(1))
+    torch.testing.assert_close(li_direction(solution.layout, solution.theta_P * scale, Stream(1)), d * scale)
+
+
+def test_filter_metric_moves_a_typical_filter_by_its_norm(solution):
+    metric = METRICS["filter"](solution)
+    steps = torch.stack([metric.direction(Stream(s)) for s in range(400)])
+    for name, w in filters(solution, solution.theta_P).items():
+        moved = torch.stack([filters(solution, s)[name] for s in steps])
+        ratio = (moved.square().sum(2).mean(0) / w.square().sum(1)).sqrt()
+        torch.testing.assert_close(ratio, torch.ones_like(ratio), rtol=0.15, atol=0)
+    assert metric.dimensions == sum(w.numel() for w in filters(solution, solution.theta_P).values())
+
+
+def test_directions_are_unit_steps_in_z(solution):
+    for metric in (METRICS["filter"](solution), METRICS["euclidean"](solution)):
+        moved = metric.direction(Stream(4)) / metric.scale_P
+        assert moved[metric.scale_P > 0].norm().item() == pytest.approx(1, rel=1e-6)
+
+
+def test_logdet_is_the_sum_of_logs(solution):
+    metric = METRICS["filter"](solution)
+    assert metric.logdet == pytest.approx(metric.scale_P[metric.scale_P > 0].log().sum().item())
+    assert METRICS["euclidean"](solution).logdet == 0
+
+
+def test_a_dead_filter_keeps_its_dimension_without_moving_far(solution):
+    parts = solution.layout.unpack(solution.theta_P)
+    parts["0.weight"][0] = 0
+    metric = METRICS["filter"](solution)
+    assert metric.dimensions == 3 * 18 + 20
+    assert metric.direction(Stream(0)).isfinite().all()

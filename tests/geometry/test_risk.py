@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from gensweep.data.base import Data, Split
+from gensweep.geometry.risk import Risk
+from gensweep.geometry.solution import Layout, Solution
+from gensweep.models.build import initialised
+from gensweep.rng import Stream
+
+
+def net():
+    layers = [nn.Flatten(), nn.Linear(12, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 5)]
+    return nn.Sequential(*layers)
+
+
+@pytest.fixture
+def problem():
+    model = initialised(net, Stream(0)).double()
+    x = (Stream(1).uniform(90 * 12) * 256).astype(np.uint8).reshape(90, 3, 2, 2)
+    part = Split(x, Stream(2).integers(5, 90), np.arange(90))
+    data = Data(part, part, part, part, 5, mean=np.array([9.0, 8, 7]), std=np.array([50.0, 60, 70]))
+    theta = Layout.of(model).pack(dict(model.named_parameters()))
+    return Solution(model, theta, theta), data
+
+
+def test_is_the_mean_cross_entropy_of_the_normalised_split_in_eval_mode(problem):
+    solution, data = problem
+    x = torch.from_numpy(data.train.x).double()
+    x = (x - torch.tensor([9.0, 8, 7]).view(1, 3, 1, 1)) / torch.tensor([50.0, 60, 70]).view(1, 3, 1, 1)
+    with torch.no_grad():
+        expected = F.cross_entropy(solution.model.eval()(x), torch.from_numpy(data.train.y))
+    assert Risk(solution, data.train, data)(solution.theta_P) == pytest.approx(expected.item(), rel=1e-12)
+
+
+def test_two_calls_agree_exactly_and_many_is_each(problem):
+    solution, data = problem
+    risk = Risk(solution, data.train, data)
+    points = [solution.theta_P * s for s in (1.0, 0.5, 2.0)]
+    assert risk(points[0]) == risk(points[0])
+    assert risk.many(iter(points)).tolist() == [risk(p) for p in points]
+
+
+def test_chunks_change_nothing(problem):
+    solution, data = problem
+    whole, parts = Risk(solution, data.train, data), Risk(solution, data.train, data, chunk=7)
+    assert parts(solution.theta_P) == pytest.approx(whole(solution.theta_P), rel=1e-14)
+    assert torch.allclose(parts.grad(solution.theta_P)[1], whole.grad(solution.theta_P)[1], rtol=1e-12)
+
+
+def test_gradient_is_the_finite_difference(problem):
+    solution, data = problem
+    risk = Risk(solution, data.train, data)
+    value, gradient = risk.grad(solution.theta_P)
+    assert value == pytest.approx(risk(solution.theta_P), rel=1e-14)
+    d = torch.from_numpy(Stream(9).normal(len(gradient))).double()
+    step = 1e-6
+    slope = (risk(solution.theta_P + step * d) - risk(solution.theta_P - step * d)) / (2 * step)
+    assert (gradient @ d).item() == pytest.approx(slope, rel=1e-6)
+
+
+def test_nothing_is_written_to_the_network(problem):
+    solution, data = problem
+    before = {k: v.clone() for k, v in solution.model.state_dict().items()}
+    theta = solution.theta_P.clone()
+    risk = Risk(solution, data.train, data)
+    risk(solution.theta_P + 1)
+    risk.grad(solution.theta_P + 1)
+    assert all(torch.equal(v, before[k]) for k, v in solution.model.state_dict().items())
+    assert torch.equal(theta, solution.theta_P)
+    assert all(p.grad is None for p in solution.model.parameters())
+
+
+def test_small_losses_of_float32_nets_keep_their_digits():
+    """A margin of 20 logits costs ln(1 + 4e⁻²⁰); a cross-entropy in float32 says 0."""
+    model = nn.Linear(1, 5, bias=False)
+    theta = torch.tensor([20.0, 0, 0, 0, 0])
+    one = Split(np.ones((1, 1), np.float32), np.zeros(1, np.int64), np.zeros(1, np.int64))
+    data = Data(one, one, one, one, 5, mean=np.zeros(1), std=np.ones(1))
+    risk = Risk(Solution(model, theta, theta), one, data)
+    assert risk(theta) == pytest.approx(np.log1p(4 * np.exp(-20)), rel=1e-6)

@@ -1,0 +1,56 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from gensweep.measures.error import Error, target_reached
+from gensweep.rng import Stream
+from gensweep.rows import checked
+
+
+def rows_of(solution, data):
+    rows = checked("error", Error()(solution, data, Stream(0)))
+    return {(r.quantity, r.split): r for r in rows}
+
+
+def test_numbers_by_hand(solution, data):
+    found = rows_of(solution, data)
+    model = solution.model
+    model.load_state_dict(solution.layout.unpack(solution.theta_P))
+    for name in ("train", "test"):
+        part = data.splits()[name]
+        with torch.no_grad():
+            logits = model(torch.from_numpy(part.x).double())
+        y = torch.from_numpy(part.y)
+        losses = F.cross_entropy(logits, y, reduction="none")
+        right = (logits.argmax(1) == y).double().mean().item()
+        assert found["loss", name].value == pytest.approx(losses.mean().item(), rel=1e-12)
+        assert found["loss", name].stderr == pytest.approx(
+            losses.std(correction=0).item() / math.sqrt(len(part))
+        )
+        assert found["accuracy", name].value == right
+        assert found["error", name].value == 1 - right
+        assert found["error", name].stderr == pytest.approx(math.sqrt(right * (1 - right) / len(part)))
+
+
+def test_gaps_are_test_minus_train(solution, data):
+    found = rows_of(solution, data)
+    for gap, quantity in (("gap_loss", "loss"), ("gap_error", "error")):
+        expected = found[quantity, "test"].value - found[quantity, "train"].value
+        assert found[gap, ""].value == pytest.approx(expected)
+
+
+def test_an_empty_split_is_said_to_be_empty(solution, data):
+    row = rows_of(solution, data)["accuracy", "confusion"]
+    assert row.status == "not_applicable"
+    assert "no confusion set" in row.reason
+
+
+@pytest.mark.parametrize(("loss", "target", "expected"), [(0.1, 0.2, 1.0), (0.2, 0.2, 1.0), (0.3, 0.2, 0.0)])
+def test_target_reached(loss, target, expected):
+    assert target_reached(loss, target).value == expected
+
+
+def test_without_a_target_there_is_none_to_reach():
+    assert target_reached(0.1, None).status == "not_applicable"

@@ -1,0 +1,119 @@
+"""The table of extension points in CONTRIBUTING.md, enforced."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gensweep.rows import QUANTITIES, STATUSES, Row, checked
+from gensweep.sweep.check import FREE_TEXT, rule_for
+from gensweep.sweep.identity import flatten
+from gensweep.sweep.plan import plan
+
+ROOT = Path(__file__).parents[1]
+CONF = ROOT / "conf"
+SOURCE = ROOT / "src" / "gensweep"
+
+
+def names(folder: Path, suffix: str) -> set[str]:
+    return {p.stem for p in folder.glob(f"*{suffix}") if p.stem not in ("__init__", "base", "conftest")}
+
+
+MEASURES = sorted(names(SOURCE / "measures", ".py"))
+EXPERIMENTS = sorted(names(CONF / "experiment", ".yaml"))
+FIGURES = sorted(name.replace("_", "-") for name in names(SOURCE / "figures", ".py"))
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_every_measure_has_yaml_test_and_quantities(measure):
+    (key, settings), *others = yaml.safe_load((CONF / "measure" / f"{measure}.yaml").read_text()).items()
+    assert (key, others) == (measure, [])
+    assert settings["_target_"].startswith(f"gensweep.measures.{measure}.")
+    assert (ROOT / "tests" / "measures" / f"test_{measure}.py").exists()
+    assert QUANTITIES[measure]
+
+
+def test_nothing_is_named_for_a_measure_that_is_not_there():
+    assert set(QUANTITIES) == set(MEASURES) == names(CONF / "measure", ".yaml")
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_yaml_and_dataclass_state_the_same_defaults(measure):
+    settings = yaml.safe_load((CONF / "measure" / f"{measure}.yaml").read_text())[measure]
+    module, _, name = settings.pop("_target_").rpartition(".")
+    default = getattr(importlib.import_module(module), name)()
+    assert {k: list(v) if isinstance(v, tuple) else v for k, v in vars(default).items()} == settings
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_every_figure_has_an_experiment_and_a_target(figure):
+    assert figure in EXPERIMENTS
+    listed = re.search(r"^FIGURES := (.*)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
+    assert figure in listed
+    module = importlib.import_module(f"gensweep.figures.{figure.replace('-', '_')}")
+    assert module.TITLE
+    assert module.ALT
+    assert callable(module.draw)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_states_its_question_and_composes_at_every_scale(experiment):
+    assert "# Question:" in (CONF / "experiment" / f"{experiment}.yaml").read_text()
+    for scale in ("smoke", "laptop", "paper"):
+        if experiment != "quickstart" or scale == "laptop":
+            planned = plan((f"experiment={experiment}", f"+scale={scale}", "seed=0"))
+            assert planned.multirun
+            assert planned.experiment == f"{experiment}-{scale}"
+
+
+@pytest.mark.parametrize("group", ["data", "model", "optim", "budget", "hardware", "logger", "measure"])
+def test_every_number_of_every_yaml_has_a_rule(group):
+    for path in (CONF / group).glob("*.yaml"):
+        for key, value in flatten(yaml.safe_load(path.read_text())).items():
+            if not isinstance(value, str):
+                assert rule_for(f"{group}.{key}"), f"{path.name}: {key}"
+    for key, value in flatten(yaml.safe_load((CONF / "config.yaml").read_text())).items():
+        if not key.startswith(("hydra.", "defaults")) and key not in FREE_TEXT:
+            assert rule_for(key), f"config.yaml: {key}={value}"
+
+
+def test_files_and_functions_keep_their_budgets():
+    long = [p for p in SOURCE.rglob("*.py") if len(p.read_text().splitlines()) > 250]
+    assert not long
+
+
+def test_no_registries_factories_or_utils():
+    assert not [p for p in SOURCE.rglob("*.py") if p.stem in ("utils", "registry", "factory", "helpers")]
+
+
+def test_nobody_seeds_globally():
+    """One scoped place draws initial weights from PyTorch's generator, and puts it back."""
+    seeding = re.compile(r"manual_seed|np\.random\.seed|seed_everything|random\.seed\(")
+    found = {p.name for p in SOURCE.rglob("*.py") if seeding.search(p.read_text())}
+    assert found == {"build.py"}
+
+
+def test_a_row_is_finite_or_flagged():
+    (row,) = checked("error", [Row("loss", math.nan)])
+    assert row.status == "nonfinite"
+    assert row.reason
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [[Row("nonsense", 1.0)], [Row("loss", 1.0, status="fine")], [Row("loss", 1.0), Row("loss", 2.0)]],
+    ids=["unknown quantity", "unknown status", "one key twice"],
+)
+def test_a_row_outside_the_schema_is_refused(rows):
+    with pytest.raises(ValueError, match=r"schema|status|key"):
+        checked("error", rows)
+
+
+def test_glossary_names_every_status():
+    text = (ROOT / "GLOSSARY.md").read_text()
+    assert all(f"`{status}`" in text for status in STATUSES)

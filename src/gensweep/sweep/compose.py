@@ -6,13 +6,12 @@ import contextlib
 import functools
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -20,14 +19,21 @@ from omegaconf.errors import OmegaConfBaseException
 from gensweep.errors import InputError, close_match
 from gensweep.sweep.check import check, check_together, coerced
 from gensweep.sweep.identity import flatten
+from gensweep.sweep.offered import offered
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_REPOSITORY = _PACKAGE.parents[1]
-# In a checkout the repository's own conf/, in a wheel the copy inside the package.
-CONF_DIR = _REPOSITORY / "conf" if (_REPOSITORY / "pyproject.toml").exists() else _PACKAGE / "conf"
+# A wheel carries conf/ inside the package; a checkout has it at its top.
+CONF_DIR = _PACKAGE / "conf" if (_PACKAGE / "conf").exists() else _PACKAGE.parents[1] / "conf"
 
 # Parts of Hydra's own config that run code or write files: nobody's override reaches them.
-_FIXED = ("callbacks", "job_logging", "hydra_logging", "run", "output_subdir")
+_QUIET = {"version": 1, "root": None, "disable_existing_loggers": False}
+_FIXED = {
+    "callbacks": {},
+    "job_logging": _QUIET,
+    "hydra_logging": _QUIET,
+    "run": {"dir": "${outputs}"},
+    "output_subdir": None,
+}
 _OPEN_HYDRA = ("hydra/launcher", "hydra.launcher.", "hydra.mode", "hydra.verbose")
 
 
@@ -39,25 +45,37 @@ def default_data_dir() -> str:
 OmegaConf.register_new_resolver("data_dir", default_data_dir, replace=True)
 
 
-def composed(overrides: Sequence[str], config_dir: str | None = None) -> tuple[dict[str, Any], DictConfig]:
-    """One checked config as plain containers, and Hydra's own part of it.
+@contextlib.contextmanager
+def composer() -> Iterator[None]:
+    """One reader of yaml files for all that is composed inside; Hydra's own main brings one along."""
+    if GlobalHydra.instance().is_initialized():
+        yield
+    else:
+        with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+            yield
+
+
+@functools.cache
+def composed(
+    overrides: tuple[str, ...], config_dir: str | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """One checked config, and Hydra's own part of it, as plain containers.
 
     Raises:
         InputError: The first thing wrong with it.
     """
     check_overrides(overrides)
-    whole = _compose(overrides, config_dir)
-    hydra_part = whole.hydra
-    config = _plain(whole)
-    # Hydra keeps no record of the members of a list of choices; each measure is named like its file.
-    measures = f"measure=[{','.join(config['measure'])}]"
-    reference, reference_hydra = _reference((*_choices(hydra_part), measures), config_dir)
-    for key in _FIXED:
-        if _raw(hydra_part, key) != _raw(reference_hydra, key):
+    whole = _plain(_compose(overrides, config_dir))
+    hydra_part = whole.pop("hydra")
+    config = {"measure": {}, **whole}  # Hydra leaves an empty list of choices out
+    for key, value in _FIXED.items():
+        if hydra_part[key] != value:
             raise InputError(f"hydra.{key} is fixed by gensweep; outputs=DIR says where runs go")
     for key in ("launcher", "sweeper"):
-        if _targets(_raw(hydra_part, key)) > 1:
+        if _targets(hydra_part[key]) > 1:
             raise InputError(f"hydra.{key} may not name a _target_ of its own")
+    # Hydra keeps no record of the members of a list of choices; each measure is named like its file.
+    reference = offered(_choices(hydra_part), config["measure"], _folders(config_dir))
     check(config, reference)
     config = coerced(config)
     check_together(config)
@@ -79,22 +97,14 @@ def check_overrides(overrides: Sequence[str]) -> None:
 
 
 def _compose(overrides: Sequence[str], config_dir: str | None) -> DictConfig:
-    # Inside Hydra's own main there is a composer already.
-    running = GlobalHydra.instance().is_initialized()
-    within = contextlib.nullcontext() if running else initialize_config_dir(str(CONF_DIR), version_base="1.3")
     extra = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
     try:
-        with within:
+        with composer():
             return compose("config", [*overrides, *extra], return_hydra_config=True)
     except MissingConfigException as error:
         raise InputError(_missing(error)) from None
     except (ConfigCompositionException, HydraException, OmegaConfBaseException, ValueError) as error:
         raise InputError(_sentence(error, overrides)) from None
-
-
-def _raw(hydra_part: DictConfig, key: str) -> Any:
-    """A part of Hydra's config as written, interpolations unresolved."""
-    return OmegaConf.to_container(hydra_part)[key]  # type: ignore[index,call-overload]
 
 
 def _targets(node: Any) -> int:
@@ -105,26 +115,31 @@ def _targets(node: Any) -> int:
 
 
 def _plain(whole: DictConfig) -> dict[str, Any]:
-    HydraConfig.instance().set_config(whole)
-    node = OmegaConf.masked_copy(whole, [str(k) for k in whole if k != "hydra"])
+    """Plain containers, interpolations resolved outside Hydra's own part."""
+    raw: Any = OmegaConf.to_container(whole)
+    hydra_part = raw.pop("hydra")
     try:
-        config: dict[str, Any] = OmegaConf.to_container(node, resolve=True)  # type: ignore[assignment]
+        config: Any = OmegaConf.to_container(OmegaConf.create(raw), resolve=True)
     except OmegaConfBaseException as error:
         raise InputError(str(error).splitlines()[0]) from None
-    return {"measure": {}, **config}  # Hydra leaves an empty list of choices out
+    return {**config, "hydra": hydra_part}
 
 
-def _choices(hydra_part: DictConfig) -> tuple[str, ...]:
-    """The group choices of a config, without its experiment and scale, as overrides."""
+def _choices(hydra_part: Mapping[str, Any]) -> dict[str, str]:
+    """Group → chosen file, for the groups that hold settings."""
     skip = ("experiment", "scale")
-    chosen = hydra_part.runtime.choices.items()
-    return tuple(f"{g}={c}" for g, c in chosen if not str(g).startswith("hydra/") and g not in skip)
+    chosen = hydra_part["runtime"]["choices"].items()
+    return {g: str(c) for g, c in chosen if not g.startswith("hydra/") and g not in skip}
 
 
-@functools.cache
-def _reference(choices: tuple[str, ...], config_dir: str | None) -> tuple[dict[str, Any], DictConfig]:
-    whole = _compose(choices, config_dir)
-    return _plain(whole), whole.hydra
+def _folders(config_dir: str | None) -> tuple[Path, ...]:
+    return (Path(config_dir), CONF_DIR) if config_dir else (CONF_DIR,)
+
+
+def config_dir_of(hydra_part: Any) -> str | None:
+    """The folder that ``--config-dir`` named, inside Hydra's own main."""
+    sources = hydra_part.runtime.config_sources
+    return next((s.path for s in sources if s.provider == "command-line"), None)
 
 
 def _missing(error: MissingConfigException) -> str:
@@ -137,12 +152,16 @@ def _sentence(error: Exception, overrides: Sequence[str]) -> str:
     text = str(error)
     unknown = re.search(r"Could not (?:override|append to config[^']*) '([^']+)'", text)
     if unknown:
-        known = [*flatten(_reference((), None)[0]), *_groups()]
+        known = _known()
         return f"{unknown[1]}: there is no such setting; {close_match(unknown[1].split('@')[0], known)}"
     broken = next((o for o in overrides if o in text), " ".join(overrides))
     first = text.strip().splitlines()[0]
     return f"cannot read the override {broken}: {first}" if broken else first
 
 
-def _groups() -> list[str]:
-    return [p.name for p in CONF_DIR.iterdir() if p.is_dir()]
+def _known() -> list[str]:
+    """Names that an unknown one may have been meant for: settings of the default choices, and groups."""
+    groups = {p.name for p in CONF_DIR.iterdir() if p.is_dir()}
+    with composer():
+        whole = _plain(compose("config", [], return_hydra_config=True))
+    return [*flatten(offered(_choices(whole["hydra"]), whole["measure"], (CONF_DIR,))), *groups]

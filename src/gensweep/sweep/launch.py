@@ -14,7 +14,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from gensweep.errors import Busy
-from gensweep.sweep.plan import Job, Plan, plan
+from gensweep.sweep.plan import Job, Plan, plan, point
 from gensweep.table.store import Store
 
 BUSY = 75
@@ -80,7 +80,7 @@ def pool(overrides: Sequence[tuple[str, ...]], width: int, config_dir: str | Non
     total, started = len(waiting), time.monotonic()
     while waiting or running:
         while waiting and len(running) < width:
-            job = plan(waiting.pop(), False, config_dir).jobs[0]
+            job = point(waiting.pop(), config_dir)
             process = context.Process(target=_child, args=(job,))
             process.start()
             running[process.sentinel] = (process, job)

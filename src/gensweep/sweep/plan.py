@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,14 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, InstantiationException
+from hydra.types import RunMode
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
 
 from gensweep.data.base import DataSet
 from gensweep.data.corrupt import check_sizes
 from gensweep.errors import InputError
 from gensweep.sweep import identity
-from gensweep.sweep.compose import composed
+from gensweep.sweep.compose import composed, composer
 from gensweep.table.store import DIVERGED, Run, Store
 
 
@@ -89,23 +89,24 @@ def plan(overrides: Sequence[str], multirun: bool = False, config_dir: str | Non
     Raises:
         InputError: The first thing wrong with any job.
     """
-    typed = _parsed([f"+{o}" if o.startswith("scale=") else o for o in overrides])
-    fixed = [o.input_line or "" for o in typed if not o.is_sweep_override()]
-    config, hydra_part = composed(fixed, config_dir)
-    if multirun or str(hydra_part.mode) == "RunMode.MULTIRUN":
-        # Hydra hands its sweeper the overrides without its own; the same grid is not composed twice.
-        return _swept(tuple(o for o in overrides if not o.lstrip("+").startswith("hydra")), config_dir)
-    _refuse_sweeps(typed)
-    return Plan((_job(fixed, config),), False)
+    with composer():
+        typed = _typed(overrides)
+        fixed = _without_sweeps(typed)
+        _, hydra_part = composed(fixed, config_dir)
+        if multirun or hydra_part["mode"] == RunMode.MULTIRUN:
+            # Hydra hands its sweeper the overrides without its own; the same grid is not composed twice.
+            return _swept(tuple(o for o in overrides if not o.lstrip("+").startswith("hydra")), config_dir)
+        _refuse_sweeps(typed)
+        return Plan((point(fixed, config_dir),), False)
 
 
 @functools.cache
 def _swept(overrides: tuple[str, ...], config_dir: str | None) -> Plan:
-    typed = _parsed([f"+{o}" if o.startswith("scale=") else o for o in overrides])
-    hydra_part = composed([o.input_line or "" for o in typed if not o.is_sweep_override()], config_dir)[1]
+    typed = _typed(overrides)
+    _, hydra_part = composed(_without_sweeps(typed), config_dir)
     points = _grid(hydra_part, typed)
     jobs: dict[str, Job] = {}
-    for job in (_job(p, composed(p, config_dir)[0]) for p in reversed(points)):
+    for job in (point(tuple(p), config_dir) for p in reversed(points)):
         if jobs.setdefault(job.run_id, job).shards != job.shards:
             raise InputError(
                 f"two points of the grid measure run {job.run_id} differently ({' '.join(job.overrides)}); "
@@ -116,7 +117,14 @@ def _swept(overrides: tuple[str, ...], config_dir: str | None) -> Plan:
     return Plan(ordered, True, len(points) - len(jobs), _experiment(hydra_part))
 
 
-def _job(overrides: Sequence[str], config: dict[str, Any]) -> Job:
+@functools.cache
+def point(overrides: tuple[str, ...], config_dir: str | None = None) -> Job:
+    """The one job of overrides that name no grid.
+
+    Raises:
+        InputError: What is wrong with it.
+    """
+    config, _ = composed(overrides, config_dir)
     try:
         dataset: DataSet = instantiate(config["data"])
     except InstantiationException as error:  # around what the data set itself has to say
@@ -124,7 +132,12 @@ def _job(overrides: Sequence[str], config: dict[str, Any]) -> Job:
     available = dataset.pool(Path(config["data_dir"]))
     sizes = config["train_size"], config["confusion_size"], config["poison_size"]
     check_sizes(available, *sizes, name=config["data"]["name"])
-    return Job(tuple(overrides), config)
+    return Job(overrides, config)
+
+
+def _typed(overrides: Sequence[str]) -> list[Override]:
+    """The overrides; ``scale=`` works with and without Hydra's plus."""
+    return _parsed([f"+{o}" if o.startswith("scale=") else o for o in overrides])
 
 
 def _parsed(overrides: Sequence[str]) -> list[Override]:
@@ -134,15 +147,19 @@ def _parsed(overrides: Sequence[str]) -> list[Override]:
         raise InputError(f"cannot read the command line: {str(error).splitlines()[0]}") from None
 
 
+def _without_sweeps(typed: Sequence[Override]) -> tuple[str, ...]:
+    return tuple(o.input_line or "" for o in typed if not o.is_sweep_override())
+
+
 def _refuse_sweeps(typed: Sequence[Override]) -> None:
     for override in typed:
         if override.is_sweep_override():
             raise InputError(f"{override.input_line} names several values; add -m to sweep over them")
 
 
-def _grid(hydra_part: DictConfig, typed: Sequence[Override]) -> list[list[str]]:
+def _grid(hydra_part: Mapping[str, Any], typed: Sequence[Override]) -> list[list[str]]:
     """The points of the grid: the experiment's own, then those of its scale, then the command line's."""
-    sweeper: Any = OmegaConf.to_container(hydra_part.sweeper)
+    sweeper = hydra_part["sweeper"]
     scale, scales = sweeper["scale"], sweeper["scales"]
     if scales and scale not in scales:
         raise InputError(f"scale={scale}: this experiment has {', '.join(scales)}")
@@ -153,6 +170,6 @@ def _grid(hydra_part: DictConfig, typed: Sequence[Override]) -> list[list[str]]:
         raise InputError(str(error).splitlines()[0]) from None
 
 
-def _experiment(hydra_part: DictConfig) -> str | None:
-    name = hydra_part.runtime.choices.get("experiment")
-    return f"{name}-{hydra_part.sweeper.scale}" if name and name != "null" else None
+def _experiment(hydra_part: Mapping[str, Any]) -> str | None:
+    name = hydra_part["runtime"]["choices"].get("experiment")
+    return f"{name}-{hydra_part['sweeper']['scale']}" if name and name != "null" else None

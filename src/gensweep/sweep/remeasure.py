@@ -34,7 +34,7 @@ def remeasure(words: Sequence[str], outputs: Path) -> int:
             raise InputError(
                 f"{override}: a stored run keeps its science; only measure… and hardware… can be given here"
             )
-    config, _ = composed(overrides)
+    config, _ = composed(tuple(overrides))
     runs = [Store(outputs).find(w) for w in words if "=" not in w]
     if not runs:
         raise InputError("name at least one run; `gensweep status` lists them")

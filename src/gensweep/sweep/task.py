@@ -7,6 +7,8 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from gensweep.sweep.compose import config_dir_of
+
 
 class RunFailed(Exception):
     """The run ended otherwise than done; its state says how."""
@@ -19,9 +21,10 @@ def task(config: DictConfig) -> Any:
         RunFailed: It failed or diverged.
     """
     from gensweep.sweep.launch import attempt
-    from gensweep.sweep.plan import plan
+    from gensweep.sweep.plan import point
 
-    job = plan(tuple(HydraConfig.get().overrides.task), False).jobs[0]
+    hydra_part = HydraConfig.get()
+    job = point(tuple(hydra_part.overrides.task), config_dir_of(hydra_part))
     code = attempt(job)
     if code:
         raise RunFailed(f"{job.run_id} ended with exit code {code}")

@@ -49,7 +49,9 @@ class GensweepSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep the launcher that the config names."""
-        self.config_dir = _config_dir(config)
+        from gensweep.sweep.compose import config_dir_of
+
+        self.config_dir = config_dir_of(config.hydra)
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -66,7 +68,9 @@ class GensweepLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Read the width of the pool."""
-        self.jobs, self.config_dir = config.hardware.jobs, _config_dir(config)
+        from gensweep.sweep.compose import config_dir_of
+
+        self.jobs, self.config_dir = config.hardware.jobs, config_dir_of(config.hydra)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run them all; a process that dies takes no other with it."""
@@ -74,11 +78,6 @@ class GensweepLauncher(Launcher):
 
         pool([tuple(o) for o in job_overrides], self.jobs, self.config_dir)
         return []
-
-
-def _config_dir(config: DictConfig) -> str | None:
-    sources = config.hydra.runtime.config_sources
-    return next((s.path for s in sources if s.provider == "command-line"), None)
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="gensweep", node=SweeperConfig, provider="gensweep")

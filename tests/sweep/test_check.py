@@ -59,7 +59,16 @@ UNKNOWN = [
     ("+scale=huge", "scale=huge: there is no such scale; known: laptop, paper, smoke"),
     ("experiment=quick", "experiment=quick: there is no such experiment; did you mean quickstart?"),
 ]
-DELETED = ["~seed", "~poison_factor", "~model", "~model.widths", "~optim.lr", "~budget", "~logger", "~outputs"]
+DELETED = [
+    "~seed",
+    "~poison_factor",
+    "~model",
+    "~model.widths",
+    "~optim.lr",
+    "~budget",
+    "~logger",
+    "~outputs",
+]
 TARGETS = [
     "model._target_=os.system",
     "data._target_=os.system",
@@ -170,7 +179,7 @@ SHIPPED = [(group, path.stem) for group in GROUPS for path in sorted((CONF_DIR /
 def test_every_number_in_a_shipped_file_has_a_rule_and_obeys_it(group, name):
     choice = f"measure=[{name}]" if group == "measure" else f"{group}={name}"
     pair = ["data=swissroll"] if name == "mlp_swissroll" else []
-    config = composed([choice, *pair])[0]
+    config = composed((choice, *pair))[0]
     free = {p: v for p, v in flatten(config).items() if rule_for(p) is None and not isinstance(v, str)}
     assert free == {}
 
@@ -185,14 +194,16 @@ def test_user_files_beside_the_built_in_ones_are_checked_alike(tmp_path):
     text = "_target_: gensweep.models.mlp.MLP\nname: tiny\nwidths: [{}]\nsingle_logit: false\n"
     (tmp_path / "model" / "tiny.yaml").write_text(text.format(4))
     (tmp_path / "model" / "bad.yaml").write_text(text.format(0))
-    assert composed(["model=tiny"], str(tmp_path))[0]["model"]["widths"] == [4]
+    assert composed(("model=tiny",), str(tmp_path))[0]["model"]["widths"] == [4]
     with pytest.raises(InputError, match=r"model.widths=\[0\] is not a list, each of it a whole number"):
-        composed(["model=bad"], str(tmp_path))
+        composed(("model=bad",), str(tmp_path))
 
 
-@pytest.mark.parametrize("part", ["callbacks: {x: {_target_: os.getcwd}}", "sweeper: {params: {seed: {_target_: a.b}}}"])
+@pytest.mark.parametrize(
+    "part", ["callbacks: {x: {_target_: os.getcwd}}", "sweeper: {params: {seed: {_target_: a.b}}}"]
+)
 def test_a_user_file_brings_no_code_through_hydra(tmp_path, part):
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "evil.yaml").write_text(f"# @package _global_\nhydra: {{{part}}}\n")
     with pytest.raises(InputError, match="hydra.(callbacks is fixed|sweeper may not name a _target_)"):
-        composed(["experiment=evil"], str(tmp_path))
+        composed(("experiment=evil",), str(tmp_path))

@@ -10,11 +10,11 @@ from gensweep.sweep.identity import SCIENCE, fingerprint, flatten, run_id, scien
 
 @pytest.fixture(scope="module")
 def config():
-    return composed(["poison_size=40"])[0]
+    return composed(("poison_size=40",))[0]
 
 
 def named(*overrides):
-    return run_id(composed(["poison_size=40", *overrides])[0])
+    return run_id(composed(("poison_size=40", *overrides))[0])
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_whole_numbers_become_floats_only_where_floats_are_meant():
 
 
 def test_whether_data_was_downloaded_is_not_science():
-    config = composed(["data=mnist"])[0]
+    config = composed(("data=mnist",))[0]
     assert "download" in config["data"]
     assert "download" not in science(config)["data"]
 

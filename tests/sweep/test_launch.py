@@ -48,8 +48,7 @@ def alive(pid):
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    with open(f"/proc/{pid}/stat") as stat:
-        return stat.read().rpartition(")")[2].split()[0] != "Z"
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +91,6 @@ def test_each_run_keeps_a_log_of_its_own(jobs, killed):
     assert "measured error" in (jobs[1][1].run.folder / "log.txt").read_text()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's death")
 def test_children_die_with_a_killed_parent(jobs, killed):
     outputs, (endless, *others) = jobs
     before = {job.run_id: json.dumps(job.run.manifest()) for job in others}

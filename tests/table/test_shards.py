@@ -123,7 +123,12 @@ def test_a_diverged_run_stands_in_the_table_beside_a_trained_one(store):
     store.remember_experiment("x-smoke", {A: ["error-1"], C: ["error-1"]})
     table, complaints = collect(store, "x-smoke")
     lost = table[table.run_id == C]
-    assert (len(lost), lost.status.item(), lost.reason.item(), complaints) == (1, "nonfinite", "became nan", [])
+    assert (len(lost), lost.status.item(), lost.reason.item(), complaints) == (
+        1,
+        "nonfinite",
+        "became nan",
+        [],
+    )
 
 
 def test_an_empty_store_says_how_to_begin(tmp_path):

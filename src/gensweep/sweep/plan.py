@@ -106,15 +106,13 @@ def _swept(overrides: tuple[str, ...], config_dir: str | None) -> Plan:
     _, hydra_part = composed(_without_sweeps(typed), config_dir)
     points = _grid(hydra_part, typed)
     jobs: dict[str, Job] = {}
-    for job in (point(tuple(p), config_dir) for p in reversed(points)):
+    for job in (point(tuple(p), config_dir) for p in points):
         if jobs.setdefault(job.run_id, job).shards != job.shards:
             raise InputError(
                 f"two points of the grid measure run {job.run_id} differently ({' '.join(job.overrides)}); "
                 "measures are not swept over, name them in one list"
             )
-        jobs[job.run_id] = job
-    ordered = tuple(reversed(jobs.values()))
-    return Plan(ordered, True, len(points) - len(jobs), _experiment(hydra_part))
+    return Plan(tuple(jobs.values()), True, len(points) - len(jobs), _experiment(hydra_part))
 
 
 @functools.cache

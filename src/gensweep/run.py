@@ -22,7 +22,7 @@ from gensweep.table.provenance import provenance
 from gensweep.table.shards import encoded
 from gensweep.table.store import DIVERGED, TRAINED, Run, Store, write_atomically
 from gensweep.train.callback import MeasureAtEnd, Progress
-from gensweep.train.fit import CHECKPOINT, fit
+from gensweep.train.fit import CHECKPOINT, fit, on_terminal
 from gensweep.train.task import Diverged, Protocol, Task
 
 # Measures of all runs draw from one seed: nets that are compared meet the same directions.
@@ -50,6 +50,8 @@ def run(config: dict[str, Any], say: Callable[[str], None] = print) -> str:
         stored.set_state("training")
         rng = Stream(config["seed"])
         data = load(config, rng.child("data"))
+        if data.note:
+            say(data.note)
         model = initialised(lambda: build(config["model"], data), rng.child("model"))
         model.to(getattr(torch, config["precision"]))
         try:
@@ -101,7 +103,8 @@ def train(config, model, data, rng, stored: Run, say) -> None:
 
     def progress(line: str) -> None:
         stored.set_state("training", progress=line)
-        say(line)
+        if not on_terminal():
+            say(line)
 
     callbacks = [Progress(progress), MeasureAtEnd(init_P, at_end)]
     logger = part(config["logger"])(save_dir=stored.folder, name="log")

@@ -34,6 +34,7 @@ _FIXED = {
     "run": {"dir": "${outputs}"},
     "output_subdir": None,
 }
+_NO_SETTINGS = ("experiment", "scale")  # groups whose files only choose and set
 _OPEN_HYDRA = ("hydra/launcher", "hydra.launcher.", "hydra.mode", "hydra.verbose")
 
 
@@ -68,6 +69,8 @@ def composed(
     whole = _plain(_compose(overrides, config_dir))
     hydra_part = whole.pop("hydra")
     config = {"measure": {}, **whole}  # Hydra leaves an empty list of choices out
+    for group in sorted(_groups() - {*_NO_SETTINGS} - config.keys()):
+        raise InputError(f"~{group}: a setting cannot be deleted; give it a value")
     for key, value in _FIXED.items():
         if hydra_part[key] != value:
             raise InputError(f"hydra.{key} is fixed by gensweep; outputs=DIR says where runs go")
@@ -127,9 +130,8 @@ def _plain(whole: DictConfig) -> dict[str, Any]:
 
 def _choices(hydra_part: Mapping[str, Any]) -> dict[str, str]:
     """Group → chosen file, for the groups that hold settings."""
-    skip = ("experiment", "scale")
     chosen = hydra_part["runtime"]["choices"].items()
-    return {g: str(c) for g, c in chosen if not g.startswith("hydra/") and g not in skip}
+    return {g: str(c) for g, c in chosen if not g.startswith("hydra/") and g not in _NO_SETTINGS}
 
 
 def _folders(config_dir: str | None) -> tuple[Path, ...]:
@@ -159,9 +161,12 @@ def _sentence(error: Exception, overrides: Sequence[str]) -> str:
     return f"cannot read the override {broken}: {first}" if broken else first
 
 
+def _groups() -> set[str]:
+    return {p.name for p in CONF_DIR.iterdir() if p.is_dir()}
+
+
 def _known() -> list[str]:
     """Names that an unknown one may have been meant for: settings of the default choices, and groups."""
-    groups = {p.name for p in CONF_DIR.iterdir() if p.is_dir()}
     with composer():
         whole = _plain(compose("config", [], return_hydra_config=True))
-    return [*flatten(offered(_choices(whole["hydra"]), whole["measure"], (CONF_DIR,))), *groups]
+    return [*flatten(offered(_choices(whole["hydra"]), whole["measure"], (CONF_DIR,))), *_groups()]

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from multiprocessing.connection import wait
@@ -17,7 +18,7 @@ from gensweep.errors import Busy
 from gensweep.sweep.plan import Job, Plan, plan, point
 from gensweep.table.store import Store
 
-BUSY = 75
+FAILED, BUSY = 1, 75
 
 
 def sweep(arguments: tuple[str, ...], launcher: Any, config_dir: str | None = None) -> int:
@@ -78,16 +79,20 @@ def pool(overrides: Sequence[tuple[str, ...]], width: int, config_dir: str | Non
     waiting = list(reversed(overrides))
     running: dict[Any, tuple[Any, Job]] = {}
     total, started = len(waiting), time.monotonic()
-    while waiting or running:
-        while waiting and len(running) < width:
-            job = point(waiting.pop(), config_dir)
-            process = context.Process(target=_child, args=(job,))
-            process.start()
-            running[process.sentinel] = (process, job)
-        for sentinel in wait(list(running)):
-            process, job = running.pop(sentinel)
-            process.join()
-            _report(job, process.exitcode, total - len(waiting) - len(running), total, started)
+    try:
+        while waiting or running:
+            while waiting and len(running) < width:
+                job = point(waiting.pop(), config_dir)
+                process = context.Process(target=_child, args=(job,))
+                process.start()
+                running[process.sentinel] = (process, job)
+            for sentinel in wait(list(running)):
+                process, job = running.pop(sentinel)
+                process.join()
+                _report(job, process.exitcode, total - len(waiting) - len(running), total, started)
+    finally:
+        for process, _ in running.values():
+            process.terminate()
 
 
 def _report(job: Job, code: int | None, ended: int, total: int, started: float) -> None:
@@ -117,18 +122,25 @@ def attempt(job: Job) -> int:
     """Run it here; every way to fail ends in the store and in an exit code."""
     from gensweep.run import run
 
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
     try:
-        state = run(job.config)
-        return 0 if state == "done" else 1
+        return 0 if run(job.config) == "done" else FAILED
     except Busy as error:
         print(error, file=sys.stderr)
         return BUSY
     except Exception as error:
-        import traceback
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        job.run.set_state("failed", reason=reason)
+        with open(job.run.folder / "log.txt", "a") as log:
+            traceback.print_exc(file=log)
+        print(f"{job.run_id} {complaint(job)}", file=sys.stderr)
+        return FAILED
 
-        traceback.print_exc()
-        job.run.set_state("failed", reason=f"{type(error).__name__}: {error}".splitlines()[0])
-        return 1
+
+def _leave(number: int, frame: Any) -> None:
+    """End at once; Lightning would turn a termination into success. The last checkpoint is on disk."""
+    sys.exit(128 + number)
 
 
 def _die_with_parent() -> None:

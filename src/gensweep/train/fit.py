@@ -50,22 +50,26 @@ def fit(
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
-    on_terminal = sys.stderr.isatty()
     trainer = lightning.Trainer(
         accelerator=accelerator,
         devices=1,
         max_epochs=task.protocol.max_epochs,
         max_steps=-1 if task.protocol.max_steps is None else task.protocol.max_steps,
-        callbacks=[*callbacks, saved, *([RichProgressBar(leave=False)] if on_terminal else [])],
+        callbacks=[*callbacks, saved, *([RichProgressBar(refresh_rate=50)] if on_terminal() else [])],
         logger=logger,
         plugins=[SafeCheckpointIO(write)],
-        enable_progress_bar=on_terminal,
+        enable_progress_bar=on_terminal(),
         enable_model_summary=False,
         num_sanity_val_steps=0,
         log_every_n_steps=10**9,
     )
     resume = folder / CHECKPOINT
     trainer.fit(task, ckpt_path=resume if usable(resume) else None, weights_only=True)
+
+
+def on_terminal() -> bool:
+    """Whether somebody is watching, who gets a progress bar; a log gets lines."""
+    return sys.stderr.isatty()
 
 
 def quieten() -> None:

@@ -105,10 +105,19 @@ class Task(lightning.LightningModule):
             return
         self.log("objective", self.running_objective.compute())
         self.running_objective.reset()
-        self.log_dict(self.evaluate())
+        self.log_dict(self.checked())
+        self.trainer.should_stop |= self.target_reached
+
+    def on_train_end(self) -> None:
+        """The last updates may lie after the last check."""
+        self.checked()
+
+    def checked(self) -> dict[str, float]:
+        """What ``evaluate`` says, if that is a finite loss."""
+        numbers = self.evaluate()
         if not math.isfinite(self.clean_loss):
             raise Diverged(f"the clean loss became {self.clean_loss} after update {self.global_step}")
-        self.trainer.should_stop |= self.target_reached
+        return numbers
 
     def on_train_start(self) -> None:
         """A run resumed at the epoch that reached the target has nothing left to train."""

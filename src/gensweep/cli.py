@@ -25,6 +25,11 @@ One run: train, measure, store the rows. A finished run returns at once, an inte
 
 Settings are Hydra overrides: KEY=VALUE, GROUP=NAME.
 """
+PLAN_HELP = """\
+usage: gensweep plan [OVERRIDES]
+
+What `gensweep run` would do with the same words: each run with its state. Touches nothing.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -96,7 +101,7 @@ def run(words: list[str], dry: bool) -> int:
 
     args = get_args_parser().parse_args(words)
     if args.help:
-        print(RUN_HELP)
+        print(PLAN_HELP if dry else RUN_HELP)
         return 0
     if args.cfg or args.info or args.hydra_help or args.shell_completion:
         return hydra(words)

@@ -3,9 +3,10 @@
 import re
 
 import pytest
+
 from gensweep.errors import InputError
-from gensweep.sweep.compose import CONF_DIR, composed
 from gensweep.sweep.check import check, rule_for
+from gensweep.sweep.compose import CONF_DIR, composed
 from gensweep.sweep.identity import flatten
 
 OUT_OF_RANGE = [
@@ -205,5 +206,5 @@ def test_user_files_beside_the_built_in_ones_are_checked_alike(tmp_path):
 def test_a_user_file_brings_no_code_through_hydra(tmp_path, part):
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "evil.yaml").write_text(f"# @package _global_\nhydra: {{{part}}}\n")
-    with pytest.raises(InputError, match="hydra.(callbacks is fixed|sweeper may not name a _target_)"):
+    with pytest.raises(InputError, match=r"hydra.(callbacks is fixed|sweeper may not name a _target_)"):
         composed(("experiment=evil",), str(tmp_path))

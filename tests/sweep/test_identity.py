@@ -3,6 +3,7 @@
 import copy
 
 import pytest
+
 from gensweep.sweep.check import coerced
 from gensweep.sweep.compose import composed
 from gensweep.sweep.identity import SCIENCE, fingerprint, flatten, run_id, science, shards

@@ -8,9 +8,11 @@ import sys
 import time
 
 import pytest
+
 from gensweep.sweep.plan import plan
 from gensweep.table.store import Store
 
+pytestmark = pytest.mark.xdist_group("launch")  # one worker: the runs are shared
 ENDLESS = 10**6
 
 

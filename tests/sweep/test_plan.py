@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+
 from gensweep.errors import InputError
 from gensweep.sweep.compose import default_data_dir
 from gensweep.sweep.launch import listing, remember, verdict

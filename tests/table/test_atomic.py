@@ -3,6 +3,7 @@
 import os
 
 import pytest
+
 from gensweep.table.store import write_atomically
 
 

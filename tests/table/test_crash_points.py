@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from gensweep.table import store
 from gensweep.table.store import Run, sha256
 

@@ -6,6 +6,7 @@ import math
 import pandas as pd
 import pytest
 import yaml
+
 from gensweep.errors import InputError
 from gensweep.rows import COLUMNS, Row
 from gensweep.table.shards import collect, decoded, encoded, write
@@ -132,5 +133,5 @@ def test_a_diverged_run_stands_in_the_table_beside_a_trained_one(store):
 
 
 def test_an_empty_store_says_how_to_begin(tmp_path):
-    with pytest.raises(InputError, match="no rows in .*; start with `gensweep run`"):
+    with pytest.raises(InputError, match=r"no rows in .*; start with `gensweep run`"):
         collect(Store(tmp_path))

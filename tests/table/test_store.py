@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+
 from gensweep.errors import Busy, InputError
 from gensweep.table.store import Damaged, Run, Store, sha256
 
@@ -185,7 +186,7 @@ def test_a_run_is_found_by_the_start_of_its_name(tmp_path):
     for name in ("aaaaaaaaaaaa", "aabbbbbbbbbb"):
         Run(tmp_path / "runs" / name).folder.mkdir(parents=True)
     assert Store(tmp_path).find("aab").run_id == "aabbbbbbbbbb"
-    with pytest.raises(InputError, match="aa names 2 runs in .*aaaaaaaaaaaa, aabbbbbbbbbb"):
+    with pytest.raises(InputError, match=r"aa names 2 runs in .*aaaaaaaaaaaa, aabbbbbbbbbb"):
         Store(tmp_path).find("aa")
     with pytest.raises(InputError, match="c names 0 runs"):
         Store(tmp_path).find("c")

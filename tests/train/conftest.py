@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from gensweep.data.base import Data, Split
 from gensweep.models.build import initialised
 from gensweep.models.mlp import MLP
@@ -56,7 +57,9 @@ def train(tmp_path):
 
     def train(task, folder="run", callbacks=()):
         (tmp_path / folder).mkdir(exist_ok=True)
-        fit(task, tmp_path / folder, write_atomically, callbacks, logger=False)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)  # for dropout, which draws from the global generator
+            fit(task, tmp_path / folder, write_atomically, callbacks, logger=False)
         return tmp_path / folder
 
     return train

@@ -1,7 +1,10 @@
 """Which examples meet in a batch."""
 
+import itertools
+
 import pytest
 import torch
+
 from gensweep.rng import Stream
 from gensweep.train.batches import Batches
 
@@ -64,7 +67,7 @@ def test_poison_turns_at_a_pace_of_its_own():
     """12 examples in batches of 4: each turn of 3 steps sees all of them, across epochs of 5 steps."""
     made = poison(run(3, size=4))
     assert len(made) == 15
-    turns = [sorted(sum(made[i : i + 3], [])) for i in range(0, 15, 3)]
+    turns = [sorted(itertools.chain(*made[i : i + 3])) for i in range(0, 15, 3)]
     assert turns == [[*range(1000, 1012)]] * 5
     assert made[0:3] != made[3:6]
 

@@ -7,10 +7,11 @@ import pickle
 
 import pytest
 import torch
+from lightning import Callback
+
 from gensweep.table.store import write_atomically
 from gensweep.train.checkpoint import SafeCheckpointIO, payload, usable
 from gensweep.train.fit import CHECKPOINT
-from lightning import Callback
 
 CONTENT = {"state_dict": {"w": torch.arange(5.0)}, "epoch": 3}
 

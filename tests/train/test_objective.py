@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+
 from gensweep.train.objective import objective, unlikelihood
 
 DOUBLE = torch.float64

@@ -66,7 +66,7 @@ def collect(store: Store, experiment: str | None = None) -> tuple[pd.DataFrame, 
         except Damaged as error:
             complaints.append(str(error))
     if not frames:
-        raise InputError(f"no rows in {store.outputs}; start with `gensweep run`")
+        raise InputError("; ".join(complaints) or f"no rows in {store.outputs}; start with `gensweep run`")
     table = _tidy(pd.concat(frames, ignore_index=True))
     _refuse_duplicates(table)
     return table, complaints

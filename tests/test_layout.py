@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gensweep.errors import InputError
 from gensweep.rows import QUANTITIES, STATUSES, Row, checked
 from gensweep.sweep.check import rule_for
 from gensweep.sweep.identity import flatten
@@ -110,6 +111,26 @@ def test_nobody_seeds_globally():
     seeding = re.compile(r"manual_seed|np\.random\.seed|seed_everything|random\.seed\(")
     found = {p.name for p in SOURCE.rglob("*.py") if seeding.search(p.read_text())}
     assert found == {"build.py"}
+
+
+def test_yaml_files_of_others_bring_no_code(tmp_path):
+    for group, text in {
+        "data": "_target_: pandas.read_pickle\nname: evil\n",
+        "model": "_target_: gensweep.table.atomic.write_atomically\nname: evil\n",
+        "measure": "evil:\n  _target_: torch.hub.load\n",
+    }.items():
+        (tmp_path / group).mkdir()
+        (tmp_path / group / "evil.yaml").write_text(text)
+        with pytest.raises(InputError, match="not one of gensweep's own"):
+            plan((f"{group}=evil",), config_dir=str(tmp_path))
+
+
+def test_own_yaml_files_set_what_is_there(tmp_path):
+    (tmp_path / "model").mkdir()
+    text = (CONF / "model" / "mlp.yaml").read_text().replace("[256, 256]", "[7]")
+    (tmp_path / "model" / "mine.yaml").write_text(text)
+    (job,) = plan(("model=mine",), config_dir=str(tmp_path)).jobs
+    assert job.config["model"]["widths"] == [7]
 
 
 def test_a_row_is_finite_or_flagged():

@@ -103,13 +103,17 @@ def run(words: list[str], dry: bool) -> int:
     if args.help:
         print(PLAN_HELP if dry else RUN_HELP)
         return 0
-    if args.cfg or args.info or args.hydra_help or args.shell_completion:
+    if args.hydra_help or args.shell_completion:
         return hydra(words)
+    if args.config_path or args.config_name or args.experimental_rerun:
+        raise InputError("gensweep brings its own main config; --config-dir DIR adds yaml files of yours")
     from gensweep.sweep.plan import plan
 
     planned = plan(tuple(args.overrides), args.multirun, args.config_dir)
     if dry:
         return show(planned)
+    if args.cfg or args.info:
+        return hydra(words)
     if planned.multirun:
         return hydra(words if args.multirun else [*words, "--multirun"])
     job = planned.jobs[0]

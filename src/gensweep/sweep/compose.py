@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gensweep.errors import InputError, close_match
 from gensweep.sweep.check import check, check_together, coerced
 from gensweep.sweep.identity import flatten
-from gensweep.sweep.offered import offered
+from gensweep.sweep.offered import foreign_targets, offered
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # A wheel carries conf/ inside the package; a checkout has it at its top.
@@ -33,6 +33,7 @@ _FIXED = {
     "hydra_logging": _QUIET,
     "run": {"dir": "${outputs}"},
     "output_subdir": None,
+    "job.env_set": {},
 }
 _NO_SETTINGS = ("experiment", "scale")  # groups whose files only choose and set
 _OPEN_HYDRA = ("hydra/launcher", "hydra.launcher.", "hydra.mode", "hydra.verbose")
@@ -72,7 +73,7 @@ def composed(
     for group in sorted(_groups() - {*_NO_SETTINGS} - config.keys()):
         raise InputError(f"~{group}: a setting cannot be deleted; give it a value")
     for key, value in _FIXED.items():
-        if hydra_part[key] != value:
+        if functools.reduce(dict.__getitem__, key.split("."), hydra_part) != value:
             raise InputError(f"hydra.{key} is fixed by gensweep; outputs=DIR says where runs go")
     for key in ("launcher", "sweeper"):
         if _targets(hydra_part[key]) > 1:
@@ -80,6 +81,10 @@ def composed(
     # Hydra keeps no record of the members of a list of choices; each measure is named like its file.
     reference = offered(_choices(hydra_part), config["measure"], _folders(config_dir))
     check(config, reference)
+    for target in foreign_targets(config, CONF_DIR):
+        raise InputError(
+            f"{target} is not one of gensweep's own; a yaml file may set those, not bring others"
+        )
     config = coerced(config)
     check_together(config)
     return config, hydra_part

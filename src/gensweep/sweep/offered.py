@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from gensweep.sweep.identity import flatten
 
 
 def offered(groups: dict[str, str], measures: Iterable[str], folders: tuple[Path, ...]) -> dict[str, Any]:
@@ -26,6 +29,23 @@ def offered(groups: dict[str, str], measures: Iterable[str], folders: tuple[Path
     for name in measures:
         measured |= _read(f"measure/{name}", folders)
     return {**main, **chosen, "measure": measured}
+
+
+def foreign_targets(config: Mapping[str, Any], conf: Path) -> list[str]:
+    """``group._target_=value`` of every part that no shipped file names, so that yaml runs no code.
+
+    Args:
+        config: A composed config, wherever its files came from.
+        conf: The folder of the shipped files.
+    """
+    named = {k: v for k, v in flatten(config).items() if k.endswith("_target_")}
+    return [f"{k}={v}" for k, v in named.items() if v not in _shipped(k.partition(".")[0], conf)]
+
+
+@functools.cache
+def _shipped(group: str, conf: Path) -> frozenset[str]:
+    files = [_read(f"{group}/{path.stem}", (conf,)) for path in (conf / group).glob("*.yaml")]
+    return frozenset(v for node in files for k, v in flatten(node).items() if k.endswith("_target_"))
 
 
 def _read(name: str, folders: tuple[Path, ...]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """From a command line to the runs that it names."""
 
+import os
 import shutil
 
 import pytest
@@ -202,6 +203,17 @@ def test_the_verdict_names_what_failed_and_why(sweep, capsys):
         shutil.rmtree(job.run.folder)
         finish(job)
     assert verdict(planned) == 0
+
+
+def test_a_run_that_another_process_makes_is_neither_done_nor_failed(sweep, capsys):
+    planned = sweep("seed=0,1")
+    finish(planned.jobs[0])
+    planned.jobs[1].run.folder.mkdir()
+    planned.jobs[1].run.set_state("training")
+    assert verdict(planned) == 75
+    out, err = capsys.readouterr()
+    assert out == "1 done, 0 diverged, 0 failed, 1 under way in another process\n"
+    assert f"process {os.getpid()} on" in err
 
 
 def test_the_data_folder_comes_from_the_environment(monkeypatch):

@@ -16,7 +16,7 @@ from typing import Any
 
 from gensweep.errors import Busy
 from gensweep.sweep.plan import Job, Plan, plan, point
-from gensweep.table.store import Store
+from gensweep.table.store import WORKING, Store
 
 FAILED, BUSY = 1, 75
 
@@ -25,7 +25,7 @@ def sweep(arguments: tuple[str, ...], launcher: Any, config_dir: str | None = No
     """Run every job of a grid that is not done.
 
     Returns:
-        The exit code: 0 when all of it is done, 1 when a run failed or diverged.
+        The exit code: 0 when all of it is done, 1 when a run failed or diverged, 75 when one is held elsewhere.
     """
     planned = plan(arguments, True, config_dir)
     remember(planned)
@@ -52,17 +52,24 @@ def remember(planned: Plan) -> None:
 def verdict(planned: Plan) -> int:
     """Say what is missing and why, from what lies in the store."""
     unfinished = [job for job in planned.jobs if not job.finished()]
+    held = [job for job in unfinished if job.run.state()["state"] in WORKING]
+    failed = [job for job in unfinished if job not in held]
     diverged = [job for job in planned.jobs if job.run.diverged()]
-    for job in (*unfinished, *diverged):
+    for job in (*held, *failed, *diverged):
         print(f"{job.run_id} {complaint(job)}", file=sys.stderr)
     done = len(planned.jobs) - len(unfinished) - len(diverged)
-    print(f"{done} done, {len(diverged)} diverged, {len(unfinished)} failed", flush=True)
-    return 1 if unfinished or diverged else 0
+    elsewhere = f", {len(held)} under way in another process" if held else ""
+    print(f"{done} done, {len(diverged)} diverged, {len(failed)} failed{elsewhere}", flush=True)
+    if failed or diverged:
+        return FAILED
+    return BUSY if held else 0
 
 
 def complaint(job: Job) -> str:
     """How a run ended, with its log."""
     state = job.run.state()
+    if state["state"] in WORKING:
+        return f"is under way in process {state['pid']} on {state['host']}; try again later"
     return f"{state['state']}: {state.get('reason') or 'it did not end'}; log: {job.run.folder / 'log.txt'}"
 
 

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from gensweep.errors import Busy, InputError
 from gensweep.table.atomic import sha256, write_atomically
 
-ENDED = ("done", "diverged", "failed")
+WORKING = ("training", "measuring")
 # What one training commits together; a run that lost one of them is trained again.
 TRAINED = (
     "config.yaml",
@@ -146,7 +146,7 @@ class Run:
             state = json.loads((self.folder / "state.json").read_bytes())
         except (FileNotFoundError, ValueError):
             return {"state": "planned"}
-        if state["state"] not in ENDED and not _alive(state):
+        if state["state"] in WORKING and not _alive(state):
             state["state"] = "interrupted"
         return state
 

@@ -20,7 +20,7 @@ setup: $(READY) ## build .venv from constraints.txt with the package in it
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
 quickstart: $(READY) ## the poison sweep on embedded digits: table, figures, report

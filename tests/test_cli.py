@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -75,9 +74,7 @@ def test_a_finished_run_returns_at_once_without_torch(folder):
         "try: main()\nfinally: print(sorted({'torch', 'lightning', 'pandas'} & sys.modules.keys()))"
     )
     before = only_run(folder).manifest()
-    started = time.monotonic()
     done = gensweep("run", *TINY.split(), cwd=folder, python=("-c", script))
-    assert time.monotonic() - started < 4  # torch alone takes that long
     assert done.returncode == 0
     assert done.stdout.splitlines() == [
         f"{only_run(folder).run_id} is done: outputs/runs/{only_run(folder).run_id}",
@@ -178,10 +175,13 @@ def test_the_table_of_a_sweep_says_which_run_diverged(wild, monkeypatch):
     assert "the clean loss became nan" in lost.reason.item()
 
 
-def test_bad_input_ends_within_a_second_or_so_and_creates_nothing(tmp_path):
-    started = time.monotonic()
+def test_bad_input_ends_within_a_second_and_creates_nothing(tmp_path):
+    """A second of processor time: other load on the machine is not our doing."""
+    before = os.times()
     done = gensweep("run", "-m", "seed=0,1", "poison_factor=0,1.5", "poison_size=40", cwd=tmp_path)
-    assert time.monotonic() - started < 4
+    after = os.times()
+    spent = after.children_user + after.children_system - before.children_user - before.children_system
+    assert spent < 1.5  # torch alone takes longer
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "gensweep: poison_factor=1.5 is not a number in [0, 1)\n"
     assert os.listdir(tmp_path) == []

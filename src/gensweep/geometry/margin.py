@@ -15,6 +15,7 @@ RESAMPLES = 200
 def margins(logits_NC: Tensor, y_N: Tensor) -> np.ndarray:
     """Output of the true class minus the largest other output, float64 (N,), in logits.
 
+    >>> import torch
     >>> margins(torch.tensor([[3.0, 1.0, 0.0]]), torch.tensor([0])).tolist()
     [2.0]
     """

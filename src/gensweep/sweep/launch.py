@@ -25,7 +25,7 @@ def sweep(arguments: tuple[str, ...], launcher: Any, config_dir: str | None = No
     """Run every job of a grid that is not done.
 
     Returns:
-        The exit code: 0 when all of it is done, 1 when a run failed or diverged, 75 when one is held elsewhere.
+        The exit code: 0 all of it is done, 1 a run failed or diverged, 75 one is held elsewhere.
     """
     planned = plan(arguments, True, config_dir)
     remember(planned)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from gensweep.errors import Busy, InputError
 
@@ -47,6 +49,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         code = INTERRUPTED
     except BrokenPipeError:
         code = 1
+    except OSError as error:
+        where = error.filename or "a file"
+        print(f"gensweep: {where}: {error.strerror}; choose another place or make room", file=sys.stderr)
+        code = 1 if error.errno in (errno.ENOSPC, errno.EIO, errno.EDQUOT) else BAD_INPUT
     sys.exit(code)
 
 
@@ -97,9 +103,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run(words: list[str], dry: bool) -> int:
     """``run`` and ``plan``."""
-    from hydra._internal.utils import get_args_parser
-
-    args = get_args_parser().parse_args(words)
+    args = hydra_words(words)
     if args.help:
         print(PLAN_HELP if dry else RUN_HELP)
         return 0
@@ -113,9 +117,10 @@ def run(words: list[str], dry: bool) -> int:
     if dry:
         return show(planned)
     if args.cfg or args.info:
-        return hydra(words)
+        return hydra(ordered(args))
+    planned.store.check_writable()
     if planned.multirun:
-        return hydra(words if args.multirun else [*words, "--multirun"])
+        return hydra([*ordered(args), *([] if args.multirun else ["--multirun"])])
     job = planned.jobs[0]
     if job.finished():
         print(f"{job.run_id} {'diverged' if job.run.diverged() else 'is done'}: {job.run.folder}")
@@ -123,6 +128,36 @@ def run(words: list[str], dry: bool) -> int:
     from gensweep.sweep.launch import attempt
 
     return attempt(job)
+
+
+def hydra_words(words: list[str]) -> argparse.Namespace:
+    """Hydra's options and the overrides, in any order.
+
+    Raises:
+        InputError: An option that there is not.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    known = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        raise InputError(f"run: {message}; see `gensweep run --help`")
+
+    known.error = refuse  # type: ignore[method-assign]
+    return known.parse_intermixed_args(words)
+
+
+def ordered(args: argparse.Namespace) -> list[str]:
+    """The words as Hydra's own parser wants them, options first."""
+    options = {
+        "--cfg": args.cfg,
+        "--package": args.package,
+        "--info": args.info,
+        "--config-dir": args.config_dir,
+    }
+    words = [word for option, value in options.items() if value for word in (option, value)]
+    words += ["--multirun"] * args.multirun + ["--resolve"] * args.resolve
+    return [*words, *args.overrides]
 
 
 def hydra(words: list[str]) -> int:

@@ -15,12 +15,13 @@ import numpy as np
 import pandas as pd
 
 from gensweep.errors import InputError
-from gensweep.figures.base import VERSIONS, absent, commits, counted, draw, flaws, moving, notes, runs
+from gensweep.figures.base import absent, commits, counted, draw, flaws, moving, notes, runs
 from gensweep.figures.volume_gap import correlation
 from gensweep.sweep.identity import SCIENCE
+from gensweep.table.read import VERSIONS
 from gensweep.table.store import sha256, write_atomically
 
-KNOB = "poison_factor"
+KNOB, FITS = "poison_factor", 0.99  # FITS: train accuracy that counts as fitting
 # Heading of the run table → measure, quantity, split; of several x (cutoff, ε) the middle one is shown.
 SHOWN = {
     "train accuracy": ("error", "accuracy", "train"),
@@ -64,6 +65,7 @@ def headline(table: pd.DataFrame) -> list[str]:
     for split in ("train", "test"):
         places = [f"{mean_sd(table, split, beta)} at β = {beta:g}" for beta in betas]
         said.append(f"{split} accuracy: {', '.join(places)}")
+    said += unfit(table)
     if len(betas) == 2:
         said += volume_lines(table, *betas)
     return said
@@ -71,13 +73,11 @@ def headline(table: pd.DataFrame) -> list[str]:
 
 def grid(table: pd.DataFrame) -> str:
     """The sizes of the sweep: how many values each moving knob takes."""
-    sizes = [f"{knob}: {runs(table)[knob].nunique(dropna=False)} values" for knob in seed_last(moving(table))]
+    sizes = [
+        f"{knob}: {runs(table)[knob].nunique(dropna=False)} values"
+        for knob in sorted(moving(table), key="seed".__eq__)
+    ]
     return f" ({', '.join(sizes)})" if sizes else ""
-
-
-def seed_last(knobs: Iterable[str]) -> list[str]:
-    """The knobs with the seed, which repeats a setting and makes none, behind the others."""
-    return sorted(knobs, key=lambda knob: knob == "seed")
 
 
 def ends(table: pd.DataFrame) -> list[float]:
@@ -132,6 +132,7 @@ def warnings(table: pd.DataFrame) -> list[str]:
     said = []
     if KNOB in table and (gone := absent(table, pick(table, "error", "accuracy"))):
         said.append(f"{counted(gone, 'diverged or missing')}: {', '.join(gone)}")
+    said += unfit(table)
     stopped = pick(table, "error", "target_reached")
     if (stopped["value"] == 0).any():
         said.append(counted(stopped[stopped["value"] == 0], "did not reach the target loss"))
@@ -139,6 +140,16 @@ def warnings(table: pd.DataFrame) -> list[str]:
     volumes = pick(table, "basin", "log10_volume")
     said += flawed(volumes[volumes["status"] == "not_applicable"], table)
     return [*said, *commits(table), *(f"data: {note}" for note in notes(table))]
+
+
+def unfit(table: pd.DataFrame) -> list[str]:
+    """Runs that do not fit their training set are no minima to compare: one sentence names them."""
+    fits = pick(table, "error", "accuracy", "train")
+    loose = fits[fits["value"] < FITS]
+    named = ", ".join(
+        f"{run} ({value:.1%})" for run, value in zip(loose["run_id"], loose["value"], strict=True)
+    )
+    return [f"{counted(loose, 'ended')} below {FITS:.0%} train accuracy: {named}"] if named else []
 
 
 def flawed(rows: pd.DataFrame, table: pd.DataFrame) -> Iterator[str]:
@@ -164,7 +175,11 @@ def picture(name: str, table: pd.DataFrame) -> dict[str, Any]:
 
 def run_table(table: pd.DataFrame) -> dict[str, Any]:
     """One line per run: its name, the knobs that vary, and a number of each main measure."""
-    knobs = [knob for knob in seed_last(dict.fromkeys([*moving(table), "seed"])) if knob in table]
+    knobs = [
+        knob
+        for knob in sorted({*moving(table), "seed"}, key=lambda knob: (knob == "seed", knob))
+        if knob in table
+    ]
     lines = runs(table).sort_values(knobs) if knobs else runs(table)
     found = dict(column(table, heading, *place) for heading, place in SHOWN.items())
     columns = {heading: numbers for heading, numbers in found.items() if numbers}

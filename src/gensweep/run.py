@@ -136,7 +136,14 @@ def end_diverged(config: dict[str, Any], stored: Run, reason: str, say) -> str:
     """A run without a finite loss ends with one row that says so; its last good checkpoint stays."""
     row = Row("loss", float("nan"), float("nan"), "train", status="nonfinite", reason=reason)
     store_rows(stored, DIVERGED, [row], {}, 0.0)
-    stored.commit(saved(None, None, science(config), {"state": "diverged"}))
+    stored.commit(
+        saved(
+            None,
+            None,
+            science(config),
+            {"state": "diverged", **dict.fromkeys(("epochs", "updates", "train_seconds")), "data_note": ""},
+        )
+    )
     stored.set_state("diverged", reason=reason)
     say(f"diverged: {reason}")
     return "diverged"

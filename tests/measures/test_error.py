@@ -1,12 +1,13 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from gensweep.measures.error import Error, target_reached
+from gensweep.measures.error import Error, clean_loss, target_reached
 from gensweep.rng import Stream
-from gensweep.rows import checked
+from gensweep.rows import Row, checked
 
 
 def rows_of(solution, data):
@@ -45,6 +46,14 @@ def test_an_empty_split_is_said_to_be_empty(solution, data):
     row = rows_of(solution, data)["accuracy", "confusion"]
     assert row.status == "not_applicable"
     assert "no confusion set" in row.reason
+
+
+def test_the_clean_loss_is_over_train_and_confusion_set(data):
+    rows = {"train": [Row("loss", 0.2)], "confusion": [Row("loss", math.nan)]}
+    assert clean_loss(rows, data) == 0.2
+    more = replace(data, confusion=replace(data.test))  # 30 examples beside 40
+    rows["confusion"] = [Row("loss", 0.9)]
+    assert clean_loss(rows, more) == pytest.approx((40 * 0.2 + 30 * 0.9) / 70)
 
 
 @pytest.mark.parametrize(("loss", "target", "expected"), [(0.1, 0.2, 1.0), (0.2, 0.2, 1.0), (0.3, 0.2, 0.0)])

@@ -45,7 +45,7 @@ def spoilt(data):
 
 
 def clean_loss(task):
-    x, y = task.splits["train"]
+    x, y = (torch.cat(parts) for parts in zip(task.splits["train"], task.splits["confusion"], strict=True))
     with torch.no_grad():
         return F.cross_entropy(task.model.eval()(x).double(), y).item()
 
@@ -95,7 +95,7 @@ def test_every_split_is_evaluated_apart_and_an_empty_one_is_left_out(task, made)
     one = task(made(confusion=0))
     one.setup("fit")
     numbers = one.evaluate()
-    assert {name.rpartition("_")[0] for name in numbers} == {"train", "poison", "test"}
+    assert {name.rpartition("_")[0] for name in numbers} == {"train", "clean", "poison", "test"}
     x, y = one.splits["poison"]
     p_y = one.model.eval()(x).double().softmax(1).gather(1, y[:, None])
     assert numbers["poison_loss"] == pytest.approx(-torch.log(1 - p_y).mean().item(), rel=1e-12)

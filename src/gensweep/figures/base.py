@@ -24,47 +24,12 @@ from matplotlib.figure import Figure
 
 from gensweep import figures
 from gensweep.errors import InputError, close_match
-from gensweep.rows import COLUMNS
 from gensweep.sweep.identity import SCIENCE
+from gensweep.table.read import VERSIONS, load
 from gensweep.table.store import sha256, write_atomically
 
 COLUMN, DOUBLE = 3.3, 6.75  # inches: width of one and of two columns of a paper
 STYLE = Path(__file__).with_name("gensweep.mplstyle")
-# Text that a CSV reader would take for numbers (a run id 1234567890e5) or for missing ones (an empty split).
-TEXT = (
-    "run_id",
-    "measure",
-    "quantity",
-    "split",
-    "unit",
-    "status",
-    "reason",
-    "settings",
-    "data_note",
-    "git_sha",
-)
-VERSIONS = ("gensweep_version", "torch_version")
-
-
-def load(path: Path) -> pd.DataFrame:
-    """The table in a ``.parquet`` or ``.csv`` file.
-
-    Raises:
-        InputError: There is no such file, or it is no table of gensweep's.
-    """
-    if not path.is_file():
-        raise InputError(f"no table at {path}; make it with `gensweep collect`")
-    dtype = dict.fromkeys((*TEXT, *VERSIONS), str)
-    try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=dtype)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path} cannot be read as a table: {reason}") from None
-    missing = [c for c in (*COLUMNS, "reason") if c not in table]
-    if missing or table.empty:
-        raise InputError(f"{path} is not a table of gensweep's: it has no {', '.join(missing) or 'rows'}")
-    text = [c for c in TEXT if c in table]
-    return table.assign(**{c: table[c].fillna("") for c in text})
 
 
 def runs(table: pd.DataFrame) -> pd.DataFrame:

@@ -29,7 +29,7 @@ class Error:
         for split in rows.values():
             yield from split
         yield from gaps(rows["train"], rows["test"])
-        yield target_reached(rows["train"][0].value, solution.target_loss)
+        yield target_reached(clean_loss(rows, data), solution.target_loss)
 
     def split(self, solution: Solution, data: Data, name: str) -> Iterator[Row]:
         """Loss, error and accuracy of one split."""
@@ -55,6 +55,12 @@ def gaps(train: list[Row], test: list[Row]) -> Iterator[Row]:
             yield not_applicable(quantity, "one of the two splits is empty")
         else:
             yield Row(quantity, after.value - before.value, math.hypot(before.stderr, after.stderr))
+
+
+def clean_loss(rows: dict[str, list[Row]], data: Data) -> float:
+    """Mean loss over train and confusion set together, nats: what training was to bring down."""
+    parts = [(rows[name][0].value, len(data.splits()[name])) for name in ("train", "confusion")]
+    return sum(loss * n for loss, n in parts if n) / sum(n for _, n in parts)
 
 
 def target_reached(loss: float, target: float | None) -> Row:

@@ -17,11 +17,11 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def whole(low: int) -> tuple[Check, str]:
-    """A check for integers from ``low`` on that fit into a column of a table."""
+def whole(low: int, high: int = 2**63 - 1) -> tuple[Check, str]:
+    """A check for integers from ``low`` to ``high``; without one, to what fits into a column of a table."""
     return (
-        lambda v: v if isinstance(v, int) and not isinstance(v, bool) and low <= v < 2**63 else None,
-        f"a whole number, {low} or more",
+        lambda v: v if isinstance(v, int) and not isinstance(v, bool) and low <= v <= high else None,
+        f"a whole number, {low} " + ("or more" if high == 2**63 - 1 else f"to {high}"),
     )
 
 
@@ -88,7 +88,7 @@ RULES: dict[str, tuple[Check, str]] = {
     "data.noise": real(0),
     "data.mirror": switch(),
     "data.download": switch(),
-    "model.widths": each(whole(1)),
+    "model.widths": each(whole(1, 1_000_000)),
     "model.single_logit": switch(),
     "optim.lr": POSITIVE,
     "optim.momentum": real(0, 1),
@@ -100,8 +100,8 @@ RULES: dict[str, tuple[Check, str]] = {
     "budget.target_loss": optional(POSITIVE),
     "budget.check_every": whole(1),
     "hardware.accelerator": one_of("cpu"),
-    "hardware.threads": whole(1),
-    "hardware.jobs": whole(1),
+    "hardware.threads": whole(1, 1024),
+    "hardware.jobs": whole(1, 1024),
     "logger.flush_logs_every_n_steps": whole(1),
     "measure.*.quantiles": each(real(0, 1.0000001)),
     "measure.*.epsilons": each(POSITIVE),

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
@@ -67,6 +68,8 @@ def composed(
         InputError: The first thing wrong with it.
     """
     check_overrides(overrides)
+    if config_dir and not Path(config_dir).is_dir():
+        raise InputError(f"--config-dir {config_dir}: there is no such folder")
     whole = _plain(_compose(overrides, config_dir))
     hydra_part = whole.pop("hydra")
     config = {"measure": {}, **whole}  # Hydra leaves an empty list of choices out
@@ -76,7 +79,8 @@ def composed(
         if functools.reduce(dict.__getitem__, key.split("."), hydra_part) != value:
             raise InputError(f"hydra.{key} is fixed by gensweep; outputs=DIR says where runs go")
     for key in ("launcher", "sweeper"):
-        if _targets(hydra_part[key]) > 1:
+        own = hydra_part[key]["_target_"].startswith(("hydra_plugins.", "hydra._internal.core_plugins."))
+        if not own or _targets(hydra_part[key]) > 1:
             raise InputError(f"hydra.{key} may not name a _target_ of its own")
     # Hydra keeps no record of the members of a list of choices; each measure is named like its file.
     reference = offered(_choices(hydra_part), config["measure"], _folders(config_dir))
@@ -111,6 +115,8 @@ def _compose(overrides: Sequence[str], config_dir: str | None) -> DictConfig:
             return compose("config", [*overrides, *extra], return_hydra_config=True)
     except MissingConfigException as error:
         raise InputError(_missing(error)) from None
+    except yaml.YAMLError as error:
+        raise InputError(f"a yaml file cannot be read: {' '.join(str(error).split())}") from None
     except (ConfigCompositionException, HydraException, OmegaConfBaseException, ValueError) as error:
         raise InputError(_sentence(error, overrides)) from None
 
@@ -161,6 +167,9 @@ def _sentence(error: Exception, overrides: Sequence[str]) -> str:
     if unknown:
         known = _known()
         return f"{unknown[1]}: there is no such setting; {close_match(unknown[1].split('@')[0], known)}"
+    twice = re.search(r"Multiple values for (\S+)\.", text)
+    if twice:
+        return f"+{twice[1]}: it is chosen already; write {twice[1]}=… without the plus"
     broken = next((o for o in overrides if o in text), " ".join(overrides))
     first = text.strip().splitlines()[0]
     return f"cannot read the override {broken}: {first}" if broken else first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -16,7 +17,7 @@ from typing import Any
 
 from gensweep.errors import Busy
 from gensweep.sweep.plan import Job, Plan, plan, point
-from gensweep.table.store import WORKING, Store
+from gensweep.table.store import WORKING
 
 FAILED, BUSY = 1, 75
 
@@ -46,7 +47,7 @@ def remember(planned: Plan) -> None:
     """Note the members of an experiment, so that its table can be collected later."""
     if planned.experiment:
         members = {job.run_id: sorted(job.shards.values()) for job in planned.jobs}
-        Store(planned.outputs).remember_experiment(planned.experiment, members)
+        planned.store.remember_experiment(planned.experiment, members)
 
 
 def verdict(planned: Plan) -> int:
@@ -138,10 +139,11 @@ def attempt(job: Job) -> int:
         return BUSY
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        job.run.set_state("failed", reason=reason)
-        with open(job.run.folder / "log.txt", "a") as log:
-            traceback.print_exc(file=log)
-        print(f"{job.run_id} {complaint(job)}", file=sys.stderr)
+        print(f"{job.run_id} failed: {reason}; log: {job.run.folder / 'log.txt'}", file=sys.__stderr__)
+        with contextlib.suppress(OSError):  # the disk may be what failed
+            job.run.set_state("failed", reason=reason)
+            with open(job.run.folder / "log.txt", "a") as log:
+                traceback.print_exc(file=log)
         return FAILED
 
 

@@ -22,7 +22,7 @@ def offered(groups: dict[str, str], measures: Iterable[str], folders: tuple[Path
         measures: Chosen files of the group ``measure``; each holds one measure of its own name.
         folders: Where to look, the first that has a file wins.
     """
-    main = _read("config", folders)
+    main = _read("config", folders[-1:])  # the shipped one; Hydra lets nobody stand in for it
     main.pop("hydra", None)
     chosen = {group: _read(f"{group}/{name}", folders) for group, name in groups.items()}
     measured: dict[str, Any] = {}

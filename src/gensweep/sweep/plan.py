@@ -10,7 +10,7 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
 from hydra.utils import instantiate
@@ -20,7 +20,9 @@ from gensweep.data.corrupt import check_sizes
 from gensweep.errors import InputError
 from gensweep.sweep import identity
 from gensweep.sweep.compose import composed, composer
-from gensweep.table.store import DIVERGED, Run, Store
+from gensweep.table.store import DIVERGED, TRAINED, Run, Store
+
+MOST_VALUES = 10_000  # in one range of a grid
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,9 @@ class Job:
 
     def finished(self) -> bool:
         """Whether every number asked for is there undamaged, or the one row of a run that diverged."""
-        shards = [DIVERGED] if self.run.diverged() else self.shards.values()
-        return self.run.has("config.yaml", "outcome.json", *(f"rows/{s}.parquet" for s in shards))
+        if self.run.diverged():
+            return self.run.has("config.yaml", f"rows/{DIVERGED}.parquet")
+        return self.run.has(*TRAINED, *(f"rows/{s}.parquet" for s in self.shards.values()))
 
 
 @dataclass(frozen=True)
@@ -73,9 +76,9 @@ class Plan:
     experiment: str | None = None
 
     @property
-    def outputs(self) -> Path:
-        """The folder that holds the runs."""
-        return Path(self.jobs[0].config["outputs"])
+    def store(self) -> Store:
+        """Where the runs are kept."""
+        return Store(Path(self.jobs[0].config["outputs"]))
 
 
 def plan(overrides: Sequence[str], multirun: bool = False, config_dir: str | None = None) -> Plan:
@@ -142,7 +145,9 @@ def _parsed(overrides: Sequence[str]) -> list[Override]:
     try:
         return OverridesParser.create().parse_overrides(list(overrides))
     except HydraException as error:
-        raise InputError(f"cannot read the command line: {str(error).splitlines()[0]}") from None
+        first = str(error).splitlines()[0]
+        hint = "quote a value with spaces, commas or foreign letters twice: \"outputs='my runs'\""
+        raise InputError(f"cannot read the command line: {first}; {hint}") from None
 
 
 def _without_sweeps(typed: Sequence[Override]) -> tuple[str, ...]:
@@ -162,10 +167,23 @@ def _grid(hydra_part: Mapping[str, Any], typed: Sequence[Override]) -> list[list
     if scales and scale not in scales:
         raise InputError(f"scale={scale}: this experiment has {', '.join(scales)}")
     lines = [f"{k}={v}" for part in (sweeper["params"], scales.get(scale, {})) for k, v in part.items()]
+    overrides = [*_parsed(lines), *typed]
+    for override in overrides:  # expanding first would take all memory
+        span = override.value()
+        if isinstance(span, RangeSweep) and _length(span) > MOST_VALUES:
+            raise InputError(
+                f"{override.input_line} is {_length(span):,.0f} runs; {MOST_VALUES:,} is the most"
+            )
     try:
-        return BasicSweeper.split_arguments([*_parsed(lines), *typed], None)[0]
+        return BasicSweeper.split_arguments(overrides, None)[0]
     except HydraException as error:
         raise InputError(str(error).splitlines()[0]) from None
+
+
+def _length(span: RangeSweep) -> float:
+    assert span.start is not None
+    assert span.stop is not None
+    return (span.stop - span.start) / span.step
 
 
 def _experiment(hydra_part: Mapping[str, Any]) -> str | None:

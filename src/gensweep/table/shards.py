@@ -125,8 +125,11 @@ def _refuse_duplicates(table: pd.DataFrame) -> None:
 
 def write(table: pd.DataFrame, path: Path) -> list[Path]:
     """The table as Parquet and as CSV beside it; returns both paths."""
+    if path.is_dir():
+        path = path / "table"
+    stem = path.stem if path.suffix in (".parquet", ".csv") else path.name
     path.parent.mkdir(parents=True, exist_ok=True)
-    parquet, text = path.with_suffix(".parquet"), path.with_suffix(".csv")
+    parquet, text = path.with_name(f"{stem}.parquet"), path.with_name(f"{stem}.csv")
     sink = io.BytesIO()
     table.to_parquet(sink, index=False)
     write_atomically(parquet, sink.getvalue())

@@ -83,10 +83,8 @@ class Run:
 
     def manifest(self) -> dict[str, str]:
         """Committed file → SHA-256; nothing counts where the manifest itself cannot be read."""
-        try:
-            return json.loads((self.folder / "manifest.json").read_bytes())
-        except (FileNotFoundError, ValueError):
-            return {}
+        hashes = _mapping(self.folder / "manifest.json")
+        return hashes if all(isinstance(v, str) for v in hashes.values()) else {}
 
     def commit(self, files: Mapping[str, bytes]) -> None:
         """Write the files, then make them all count in one step."""
@@ -108,7 +106,7 @@ class Run:
         """
         expected = self.manifest().get(name)
         path = self.folder / name
-        content = path.read_bytes() if path.exists() else b""
+        content = path.read_bytes() if path.is_file() else b""
         if expected is None or sha256(content) != expected:
             raise Damaged(f"{path} is damaged: its SHA-256 is not the one that was committed")
         return content
@@ -142,9 +140,8 @@ class Run:
 
     def state(self) -> dict[str, Any]:
         """What the run is doing, or how it ended; ``planned`` before it begins."""
-        try:
-            state = json.loads((self.folder / "state.json").read_bytes())
-        except (FileNotFoundError, ValueError):
+        state = _mapping(self.folder / "state.json")
+        if not isinstance(state.get("state"), str):
             return {"state": "planned"}
         if state["state"] in WORKING and not _alive(state):
             state["state"] = "interrupted"
@@ -154,6 +151,15 @@ class Run:
         """Say what the run is doing; for people, nothing is decided by it but ``diverged``."""
         record = {"state": state, "progress": progress, "reason": reason, **_process(), "time": time.time()}
         write_atomically(self.folder / "state.json", json.dumps(record).encode())
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; empty where there is none, or something else."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _process() -> dict[str, Any]:
@@ -169,9 +175,9 @@ def _born(pid: int) -> str:
 
 
 def _alive(state: Mapping[str, Any]) -> bool:
-    if state["host"] != socket.gethostname():
+    if state.get("host") != socket.gethostname():
         return True
-    return bool(state["born"]) and _born(state["pid"]) == state["born"]
+    return bool(state.get("born")) and _born(state["pid"]) == state["born"]
 
 
 @dataclass(frozen=True)
@@ -194,16 +200,32 @@ class Store:
         found = folder.iterdir() if folder.is_dir() else []
         return sorted((Run(p) for p in found if re.fullmatch("[0-9a-f]{12}", p.name)), key=lambda r: r.run_id)
 
+    def check_writable(self) -> None:
+        """Find out now, not after hours of training, that runs cannot be written there.
+
+        Raises:
+            InputError: The folder, or the nearest one above it, is none or takes no files.
+        """
+        place = self.outputs.absolute()
+        while not os.path.lexists(place):
+            place = place.parent
+        if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+            raise InputError(
+                f"outputs={self.outputs}: {place} is not a folder that takes files; choose another"
+            )
+
     def find(self, prefix: str) -> Run:
         """The one run whose name begins with ``prefix``.
 
         Raises:
             InputError: There is none, or there are several.
         """
-        found = [run for run in self.runs() if run.run_id.startswith(prefix)]
+        found = [run for run in self.runs() if prefix and run.run_id.startswith(prefix)]
         if len(found) != 1:
             many = ", ".join(run.run_id for run in found) or "none"
-            raise InputError(f"{prefix} names {len(found)} runs in {self.outputs} ({many}); name one")
+            raise InputError(
+                f"{prefix or 'an empty name'} names {len(found)} runs in {self.outputs} ({many}); name one"
+            )
         return found[0]
 
     def remember_experiment(self, name: str, members: Mapping[str, list[str]]) -> None:
@@ -222,4 +244,7 @@ class Store:
         if not path.exists():
             known = sorted(p.stem for p in path.parent.glob("*.json"))
             raise InputError(f"no experiment {name} in {self.outputs}; it has {', '.join(known) or 'none'}")
-        return json.loads(path.read_bytes())
+        members = _mapping(path)
+        if not members:
+            raise InputError(f"{path} is damaged; running the experiment again makes it anew")
+        return members

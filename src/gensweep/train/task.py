@@ -52,7 +52,8 @@ class Task(lightning.LightningModule):
     """Trains ``model`` on train and confusion set, against the poison set.
 
     At each check every split is evaluated apart, in eval mode: ``train_loss``, ``train_accuracy``, and
-    the same of ``confusion``, ``poison`` (whose loss is −log(1−p_y)) and ``test``.
+    the same of ``confusion``, ``poison`` (whose loss is −log(1−p_y)) and ``test``; ``clean_loss``, which the
+    target is for, is over train and confusion set together.
 
     Raises:
         Diverged: When the objective or the clean loss is not finite; no checkpoint is written after that.
@@ -136,6 +137,7 @@ class Task(lightning.LightningModule):
         was_training = self.model.training
         self.model.eval()
         numbers: dict[str, float] = {}
+        sums: dict[str, tuple[float, int]] = {}
         for name, (x, y) in self.splits.items():
             if len(y):
                 logits = torch.cat([self.model(part) for part in x.split(EVALUATION_CHUNK)]).double()
@@ -144,8 +146,10 @@ class Task(lightning.LightningModule):
                     if name == "poison"
                     else F.cross_entropy(logits, y, reduction="none")
                 )
+                sums[name] = losses.sum().item(), len(y)
                 numbers[f"{name}_loss"] = losses.mean().item()
                 numbers[f"{name}_accuracy"] = (logits.argmax(1) == y).double().mean().item()
         self.model.train(was_training)
-        self.clean_loss = numbers["train_loss"]
+        clean = [sums[name] for name in ("train", "confusion") if name in sums]
+        numbers["clean_loss"] = self.clean_loss = sum(loss for loss, _ in clean) / sum(n for _, n in clean)
         return numbers

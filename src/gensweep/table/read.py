@@ -1,0 +1,56 @@
+"""A tidy table from a file, refused when `collect` cannot have written it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from gensweep.errors import InputError
+from gensweep.rows import COLUMNS, KEY
+
+PROVENANCE = ("settings", "git_sha", "git_dirty", "data_note", "reason")
+# Text that a CSV reader would take for numbers (a run id 1234567890e5) or for missing ones (an empty split).
+TEXT = (
+    "run_id",
+    "measure",
+    "quantity",
+    "split",
+    "unit",
+    "status",
+    "reason",
+    "settings",
+    "data_note",
+    "git_sha",
+)
+VERSIONS = ("gensweep_version", "torch_version")
+
+
+def load(path: Path) -> pd.DataFrame:
+    """The table in a ``.parquet`` or ``.csv`` file.
+
+    Raises:
+        InputError: There is no such file, or it is no table of gensweep's.
+    """
+    if not path.is_file():
+        raise InputError(f"no table at {path}; make it with `gensweep collect`")
+    dtype = dict.fromkeys((*TEXT, *VERSIONS), str)
+    try:
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=dtype)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path} cannot be read as a table: {reason}") from None
+    missing = [c for c in (*COLUMNS, *PROVENANCE) if c not in table]
+    if missing or table.empty:
+        raise InputError(f"{path} is not a table of gensweep's: it has no {', '.join(missing) or 'rows'}")
+    refuse_odd(table, path)
+    text = [c for c in TEXT if c in table]
+    return table.assign(**{c: table[c].fillna("") for c in text})
+
+
+def refuse_odd(table: pd.DataFrame, path: Path) -> None:
+    """Refuse a table that `collect` cannot have written: two rows under a key, or NaN with status ok."""
+    if table.duplicated(list(KEY)).any():
+        raise InputError(f"{path} has two rows under one key; collect it anew")
+    if (table["value"].isna() & (table["status"] == "ok")).any():
+        raise InputError(f"{path} has a value that is missing and said to be ok; collect it anew")

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from gensweep.figures.volume_gap import ALT
-from gensweep.report import headline, report, warnings
+from gensweep.headline import headline
+from gensweep.report import report, warnings
 
 FIGURES = ("poison-accuracy", "volume-gap", "poison-boundaries")
 

@@ -239,9 +239,10 @@ def report(args: argparse.Namespace) -> int:
     """``report``."""
     from gensweep import report as page
     from gensweep.figures import base
+    from gensweep.headline import headline
 
     table = base.load(args.table or args.outputs / "table.parquet")
     written = page.report(table, base.names(), args.file or args.outputs / "report.html")
-    print(*page.headline(table), sep="\n")
+    print(*headline(table), sep="\n")
     print(written)
     return 0

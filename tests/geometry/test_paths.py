@@ -109,8 +109,8 @@ class Plain(nn.Module):
     def __init__(self):
         super().__init__()
         self.a, self.norm = nn.Conv2d(2, 4, 3, stride=2, padding=1, groups=2), nn.BatchNorm2d(4)
-        self.pool, self.b = nn.MaxPool2d(2, stride=2, padding=1), nn.Conv2d(4, 2, 2)
-        self.drop, self.out = nn.Dropout(0.5), nn.Linear(2, 3)
+        self.pool, self.b = nn.MaxPool2d(2, stride=2, padding=1), nn.Conv2d(4, 4, 2, groups=2)
+        self.drop, self.out = nn.Dropout(0.5), nn.Linear(4, 3)
 
     def forward(self, x):
         x = self.pool(F.leaky_relu(self.norm(self.a(x)), 0.1))

@@ -100,6 +100,15 @@ def test_a_convolution_before_batch_norm_may_have_any_scale(convnet, images):
     assert values(solution_of(convnet), images, biases=True) == pytest.approx(before, rel=1e-10)
 
 
+def test_a_bias_that_batch_norm_takes_out_again_is_no_path(convnet, images):
+    images = made_right(solution_of(convnet), images)
+    before = values(solution_of(convnet), images, biases=True)
+    with torch.no_grad():
+        convnet[0].bias += 5
+        convnet[1].running_mean += 5
+    assert values(solution_of(convnet), images, biases=True) == pytest.approx(before, rel=1e-10)
+
+
 def test_settings_reach_the_sum(convnet, images):
     l2 = [
         rows_of(solution_of(convnet), images, **settings)["log10_l2_path_raw"].value

@@ -23,10 +23,8 @@ def weighted(layer: Any, x: Tensor, power: int) -> Tensor:
     axis = axis_of(layer)
     weight = power * layer.weight.abs().log()
     peak = _finite(x.movedim(axis, 0).flatten(1).amax(1))
-    outputs = weight.shape[0]
-    share = peak.view(getattr(layer, "groups", 1), -1).repeat_interleave(
-        outputs // getattr(layer, "groups", 1), 0
-    )
+    outputs, groups = weight.shape[0], getattr(layer, "groups", 1)
+    share = peak.view(groups, -1).repeat_interleave(outputs // groups, 0)
     weight = weight + share.reshape(outputs, -1, *[1] * (weight.dim() - 2))
     top = _finite(weight.flatten(1).amax(1))
     used = {"weight": (weight - along(top, weight, 0)).exp()}

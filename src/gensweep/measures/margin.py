@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from gensweep.geometry.margin import margins, order_quantile, order_quantile_std
 from gensweep.geometry.risk import Risk
 from gensweep.geometry.solution import Solution
 from gensweep.rng import Stream
-from gensweep.rows import Row
+from gensweep.rows import Row, not_applicable
 
 
 @dataclass(frozen=True)
@@ -36,3 +37,26 @@ class Margin:
         for q in self.quantiles:
             error = order_quantile_stderr(found, q, rng)
             yield Row("margin_quantile", order_quantile(found, q), error, "train", x=q)
+
+
+def training_margin(solution: Solution, data: Data, rng: Stream) -> tuple[float, float]:
+    """γ, the 5th percentile of the training margins, and its standard error, in logits."""
+    risk = Risk(solution, data.train, data)
+    found = margins(risk.logits(solution.theta_P), risk.y)
+    return order_quantile(found, 0.05), order_quantile_stderr(found, 0.05, rng)
+
+
+def over_margin_squared(quantity: str, log10: float, gamma: float, gamma_stderr: float) -> Row:
+    """The row of log10 (value/γ²), which does not exist where γ ≤ 0."""
+    if gamma <= 0:
+        reason = f"the 5th percentile of the training margins is {gamma:.3g}, not positive"
+        return not_applicable(quantity, reason, split="train")
+    stderr = 2 * gamma_stderr / (gamma * math.log(10))
+    return logarithm(quantity, log10 - 2 * math.log10(gamma), stderr, "train")
+
+
+def logarithm(quantity: str, log10: float, stderr: float = 0.0, split: str = "") -> Row:
+    """The row of a logarithm, which says so when it is one of zero."""
+    if log10 == -math.inf:
+        return Row(quantity, log10, stderr, split, status="nonfinite", reason="the logarithm of zero")
+    return Row(quantity, log10, stderr, split)

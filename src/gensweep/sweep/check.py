@@ -114,6 +114,8 @@ RULES: dict[str, tuple[Check, str]] = {
     "measure.*.relative": switch(),
     "measure.*.directions": whole(1),
     "measure.*.metric": one_of("filter", "euclidean"),
+    "measure.*.pooling": one_of("sum", "max"),
+    "measure.*.biases": switch(),
     "measure.*.min_radius": POSITIVE,
     "measure.*.max_radius": POSITIVE,
 }

@@ -46,6 +46,14 @@ QUANTITIES: dict[str, dict[str, str]] = {
         "dimensions": "scalars",
         "evaluations": "losses",
     },
+    "spectrum": {
+        "eigenvalue": "nats/weight²",
+        "lambda_min": "nats/weight²",
+        "trace": "nats/weight²",
+        "density": "fraction",
+        "residual": "fraction",
+        "products": "HVPs",
+    },
     "boundary": {"probability": "fraction", "train_point": "class"},
 }
 

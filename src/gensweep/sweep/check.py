@@ -108,6 +108,8 @@ RULES: dict[str, tuple[Check, str]] = {
     "measure.*.cutoffs": each(POSITIVE),
     "measure.*.steps": whole(1),
     "measure.*.starts": whole(1),
+    "measure.*.top": whole(1),
+    "measure.*.probes": whole(1),
     "measure.*.points": whole(2),
     "measure.*.scan_points": whole(2),
     "measure.*.span": POSITIVE,

@@ -54,6 +54,7 @@ QUANTITIES: dict[str, dict[str, str]] = {
         "residual": "fraction",
         "products": "HVPs",
     },
+    "hessian_ratio": {"ratio": "fraction", "products": "HVPs"},
     "boundary": {"probability": "fraction", "train_point": "class"},
 }
 

@@ -59,6 +59,8 @@ def test_an_eigenvalue_lies_within_its_residual():
     for value, residual in zip(ritz.values_M, ritz.residuals_M, strict=True):
         assert np.abs(values - value).min() <= residual * (1 + 1e-9)
     assert ritz.residuals_M.max() > 1e-3  # not a test of zeros
+    apart, _ = run([*np.linspace(-1, 1, 199), 9.0], steps=25)
+    assert apart.residuals_M[-1] < 1e-8 < 1e-3 < apart.residuals_M[12]
 
 
 @pytest.mark.parametrize("n", [1, 3, 40, 41, 200])
@@ -77,10 +79,9 @@ def test_largest_means_algebraically_largest():
 def test_repeated_eigenvalues_are_counted_and_nothing_global_is_drawn():
     h = hessian(with_spectrum([5.0] * 3 + [1.0] * 150), 153)
     before = repr(np.random.get_state()[1])  # noqa: NPY002
-    found, _ = largest(h, 4, Stream(0))
-    again, _ = largest(h, 4, Stream(0))
-    assert found == pytest.approx([5, 5, 5, 1])
-    assert (found == again).all()
+    found, again = largest(h, 4, Stream(0)), largest(h, 4, Stream(0))
+    assert found[0] == pytest.approx([5, 5, 5, 1])
+    assert repr(found) == repr(again)  # residuals depend on which vectors of an eigenspace were found
     assert repr(np.random.get_state()[1]) == before  # noqa: NPY002
 
 

@@ -118,6 +118,10 @@ RULES: dict[str, tuple[Check, str]] = {
     "measure.*.metric": one_of("filter", "euclidean"),
     "measure.*.min_radius": POSITIVE,
     "measure.*.max_radius": POSITIVE,
+    "measure.*.sigma": POSITIVE,
+    "measure.*.particles": whole(10),
+    "measure.*.moves": whole(1),
+    "measure.*.replicates": whole(0),
 }
 TWO_CLASSES = ("swissroll", "spirals")
 

@@ -190,13 +190,15 @@ def test_local_volume_of_a_round_bowl(curvature):
         assert row.stderr < 0.5
 
 
-def test_local_volume_counts_from_the_solution_and_in_the_metrics_unit():
+def test_local_and_trace_volume_count_from_the_solution_and_in_the_metrics_unit():
     scale = torch.tensor([1.0, 0.0, 3.0], dtype=torch.float64)
     bowl = Bowl([9.0, 1e9, 1.0], base=0.3)  # in the metric's unit: 9 and 9
     found = walk(bowl, scale, sigma=0.5, replicates=3, relative=False, cutoffs=[0.2, 0.8], directions=2)
     row = found["log10_local_volume", 0.8, -1]
     assert abs(row.value - chi2.logcdf(2 * 0.5 * 2 / (9 * 0.25), 2) / LN10) < 4 * row.stderr < 0.2
     assert found["log10_local_volume", 0.2, -1].status == "not_applicable"
+    assert found["log10_volume_trace", 0.8, -1].value == pytest.approx(np.log10(2 * 0.5 / 9))
+    assert found["log10_volume_trace", 0.2, -1].status == "not_applicable"
 
 
 def test_every_loss_is_counted():

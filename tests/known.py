@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -28,6 +28,9 @@ class Bowl:
     def grad(self, theta_P: Tensor) -> tuple[float, Tensor]:
         return self(theta_P), self.h * (theta_P - self.centre)
 
+    def hvp(self, theta_P: Tensor) -> Callable[[Tensor], Tensor]:
+        return lambda v_P: self.h * v_P
+
     def semi_axes(self, cutoff: float) -> np.ndarray:
         """Half-lengths of the ellipsoid {L − base ≤ cutoff}."""
         return np.sqrt(2 * cutoff / self.h.numpy())
@@ -48,3 +51,34 @@ class Regression:
     def grad(self, theta_P: Tensor) -> tuple[float, Tensor]:
         residual = self.a @ theta_P - self.b
         return (residual**2).mean().item(), 2 * self.a.T @ residual / len(self.b)
+
+    def hvp(self, theta_P: Tensor) -> Callable[[Tensor], Tensor]:
+        return lambda v_P: 2 * self.a.T @ (self.a @ v_P) / len(self.b)
+
+
+class Matrix:
+    """L(θ) = base + ½ θᵀHθ for any symmetric H, with all its eigenvalues known to `torch.linalg.eigvalsh`."""
+
+    def __init__(self, hessian_PP: Tensor, base: float = 0.0) -> None:
+        self.hessian, self.base = hessian_PP, base
+
+    def __call__(self, theta_P: Tensor) -> float:
+        return self.base + 0.5 * (theta_P @ self.hessian @ theta_P).item()
+
+    def many(self, thetas: Iterable[Tensor]) -> np.ndarray:
+        return np.array([self(theta) for theta in thetas])
+
+    def grad(self, theta_P: Tensor) -> tuple[float, Tensor]:
+        return self(theta_P), self.hessian @ theta_P
+
+    def hvp(self, theta_P: Tensor) -> Callable[[Tensor], Tensor]:
+        return lambda v_P: self.hessian @ v_P
+
+
+def with_spectrum(values: Iterable[float], seed: int = 0) -> Matrix:
+    """A bowl with these eigenvalues, turned at random so that no axis is special."""
+    h = torch.tensor(list(values), dtype=torch.float64)
+    draws = np.random.Generator(np.random.Philox(seed)).standard_normal((len(h), len(h)))
+    q = torch.linalg.qr(torch.from_numpy(draws)).Q
+    hessian = (q * h) @ q.T
+    return Matrix((hessian + hessian.T) / 2)

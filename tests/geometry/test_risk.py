@@ -3,6 +3,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.func import functional_call
 
 from gensweep.data.base import Data, Split
 from gensweep.geometry.risk import Risk
@@ -81,3 +82,54 @@ def test_small_losses_of_float32_nets_keep_their_digits():
     data = Data(one, one, one, one, 5, mean=np.zeros(1), std=np.ones(1))
     risk = Risk(Solution(model, theta, theta), one, data)
     assert risk(theta) == pytest.approx(np.log1p(4 * np.exp(-20)), rel=1e-6)
+
+
+def dense_hessian(solution, data):
+    """The Hessian of the mean cross-entropy, by another road than Risk takes."""
+    layout = Layout.of(solution.model.eval())
+    x = (torch.from_numpy(data.train.x).double() - torch.tensor([9.0, 8, 7]).view(1, 3, 1, 1)) / torch.tensor(
+        [50.0, 60, 70]
+    ).view(1, 3, 1, 1)
+
+    def loss(theta):
+        logits = functional_call(solution.model, layout.unpack(theta), (x,))
+        return F.cross_entropy(logits, torch.from_numpy(data.train.y))
+
+    return torch.func.hessian(loss)(solution.theta_P)
+
+
+@pytest.mark.parametrize("chunk", [90, 89, 7])
+def test_hessian_vector_product_is_the_dense_hessian_whatever_the_chunks(problem, chunk):
+    """Chunks of 89 leave a batch of one, which an unweighted mean over batches would count 89 times."""
+    solution, data = problem
+    hessian, product = (
+        dense_hessian(solution, data),
+        Risk(solution, data.train, data, chunk).hvp(solution.theta_P),
+    )
+    columns = torch.stack([product(e) for e in torch.eye(len(hessian), dtype=torch.float64)])
+    assert torch.allclose(columns, hessian, rtol=0, atol=1e-10 * hessian.abs().max().item())
+    assert torch.allclose(columns, columns.T, rtol=0, atol=1e-13)
+
+
+def test_products_do_not_depend_on_those_before_and_leave_no_gradient(problem):
+    solution, data = problem
+    risk = Risk(solution, data.train, data)
+    product = risk.hvp(solution.theta_P)
+    v = torch.from_numpy(Stream(9).normal(len(solution.theta_P))).double()
+    first = product(v)
+    product(2 * v)
+    risk.grad(solution.theta_P + 1)
+    assert torch.equal(product(v), first)
+    assert torch.equal(risk.hvp(solution.theta_P)(v), first)
+    assert all(p.grad is None for p in solution.model.parameters())
+
+
+def test_products_keep_the_type_of_the_vector():
+    """Krylov vectors are float64 whatever the network computes in."""
+    model = initialised(net, Stream(0))
+    x = (Stream(1).uniform(20 * 12) * 256).astype(np.uint8).reshape(20, 3, 2, 2)
+    part = Split(x, Stream(2).integers(5, 20), np.arange(20))
+    data = Data(part, part, part, part, 5, mean=np.array([9.0, 8, 7]), std=np.array([50.0, 60, 70]))
+    theta = Layout.of(model).pack(dict(model.named_parameters()))
+    product = Risk(Solution(model, theta, theta), part, data).hvp(theta)
+    assert product(torch.ones(len(theta), dtype=torch.float64)).dtype == torch.float64

@@ -72,6 +72,17 @@ def first_crossings(
     return Crossings(radius_KC, loss_KC, status_KC, scan_KS, known.evaluations)
 
 
+def joined(parts: list[Crossings]) -> Crossings:
+    """The rays of several blocks as one."""
+    return Crossings(
+        radius_KC=np.concatenate([part.radius_KC for part in parts]),
+        loss_KC=np.concatenate([part.loss_KC for part in parts]),
+        status_KC=np.concatenate([part.status_KC for part in parts]),
+        scan_KS=np.concatenate([part.scan_KS for part in parts]),
+        evaluations=sum(part.evaluations for part in parts),
+    )
+
+
 class _Known:
     """The profile with a memory, so that no point is evaluated twice."""
 

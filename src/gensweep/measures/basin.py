@@ -12,10 +12,13 @@ import torch
 from torch import Tensor
 
 from gensweep.data.base import Data
+from gensweep.geometry.lanczos import Hessian
+from gensweep.geometry.local_volume import Splitting, gaussian_masses
 from gensweep.geometry.metric import METRICS, Metric
-from gensweep.geometry.radius import Crossings, first_crossings
+from gensweep.geometry.radius import Crossings, first_crossings, joined
 from gensweep.geometry.risk import Loss, Risk
 from gensweep.geometry.solution import Solution
+from gensweep.geometry.trace import trace
 from gensweep.geometry.volume import LN10, bootstrap_stderr, effective_sample_size, log10_mean_power
 from gensweep.rng import Stream
 from gensweep.rows import Row, not_applicable
@@ -30,7 +33,10 @@ class Basin:
 
     Yields ``radius`` and ``rollout_loss`` per ray, then per cutoff ``log10_volume`` = log10 E[rⁿ] with
     its ``ess``, and ``log10_volume_jensen`` = n·E[log10 r], its lower bound, the steadier of the two for
-    ranking networks. n, the number of perturbed scalars, is ``dimensions``.
+    ranking networks. n, the number of perturbed scalars, is ``dimensions``. Without rays,
+    ``log10_volume_trace`` = (n/2)·log10(2·height·n/tr H), where the Hessian H is taken in the metric's unit
+    and height counts from the solution: log10 rⁿ of the round bowl with that trace. And
+    ``log10_local_volume`` = log10 Pr[the loss stays below the cutoff] under a Gaussian step of length sigma.
 
     Args:
         cutoffs: Heights of the basin wall, nats; each stands in ``x``.
@@ -40,10 +46,16 @@ class Basin:
         min_radius: Innermost point of the scan, in that unit.
         max_radius: Where a ray is given up and marked censored, in that unit.
         scan_points: Points of the scan, evenly spaced in log radius.
+        sigma: Typical length of the Gaussian step, in the metric's unit; in ``filter``, the standard
+            deviation of a weight is sigma times the rms of its filter.
+        particles: Of the subset simulation, per replicate.
+        moves: Of each particle per level, doubled in a second set of replicates.
+        replicates: Per set; 0 leaves the local volume out, which costs the most when it is tiny.
 
     Error: A radius is right to 0.01/n. ``log10_volume`` has a bootstrap ``stderr``, and a status that says
     when it is only a lower bound: a ray was censored, or fewer than 20 rays carry it. Even then it
-    follows the mean curvature, not the product of the curvatures, when n is large.
+    follows the mean curvature, not the product of the curvatures, when n is large; ``log10_volume_trace``
+    does nothing else. ``log10_local_volume`` sees the product; see `gaussian_masses`.
 
     Source: Huang et al. 2019 (1906.03291), whose estimator was not released.
     """
@@ -55,6 +67,10 @@ class Basin:
     min_radius: float = 1e-3
     max_radius: float = 10.0
     scan_points: int = 37
+    sigma: float = 0.3
+    particles: int = 50
+    moves: int = 10
+    replicates: int = 3
 
     def __call__(self, solution: Solution, data: Data, rng: Stream) -> Iterator[Row]:
         """The rows of one solution."""
@@ -85,6 +101,28 @@ class Basin:
                 metric.dimensions,
                 rng.child("bootstrap"),
             )
+        places = list(zip(cutoffs[walls].tolist(), (levels[walls] - base).tolist(), strict=True))
+        yield from by_trace(loss, theta_P, metric, places, rng.child("trace"))
+        if self.replicates:
+            yield from self.local(loss, theta_P, metric, base, places, rng.child("local"))
+
+    def local(self, loss, theta_P, metric, base, places, rng) -> Iterator[Row]:
+        """The Gaussian local volume at every cutoff, and the losses it took."""
+        spent = 0
+        step_P = self.sigma / math.sqrt(metric.dimensions) * metric.scale_P
+
+        def rise(z_NP: Tensor) -> np.ndarray:
+            nonlocal spent
+            spent += len(z_NP)
+            return np.nan_to_num(loss.many(theta_P + step_P * z_P for z_P in z_NP) - base, nan=np.inf)
+
+        settings = Splitting(self.particles, self.moves, self.replicates)
+        masses = gaussian_masses(rise, theta_P, np.array([height for _, height in places]), rng, settings)
+        for (cutoff, _), mass in zip(places, masses, strict=True):
+            status = "not_converged" if mass.doubt else "ok"
+            at: dict[str, Any] = {"split": "train", "x": cutoff, "status": status, "reason": mass.doubt}
+            yield Row("log10_local_volume", mass.log10, mass.stderr, **at)
+        yield Row("local_evaluations", spent, split="train")
 
     def crossings(self, loss, theta_P, metric, rng, base, levels, scan) -> Crossings:
         """All rays, in blocks whose directions fit into memory."""
@@ -103,21 +141,10 @@ class Basin:
         return joined(parts)
 
 
-def joined(parts: list[Crossings]) -> Crossings:
-    """The rays of several blocks as one."""
-    return Crossings(
-        radius_KC=np.concatenate([part.radius_KC for part in parts]),
-        loss_KC=np.concatenate([part.loss_KC for part in parts]),
-        status_KC=np.concatenate([part.status_KC for part in parts]),
-        scan_KS=np.concatenate([part.scan_KS for part in parts]),
-        evaluations=sum(part.evaluations for part in parts),
-    )
-
-
 def no_basin(cutoff: float, base: float) -> Iterator[Row]:
     """The rows of a cutoff that lies below the loss at the solution."""
     reason = f"the loss at the solution, {base:.3g}, is not below the cutoff {cutoff:g}: there is no basin"
-    for quantity in ("log10_volume", "log10_volume_jensen"):
+    for quantity in ("log10_volume", "log10_volume_jensen", "log10_volume_trace", "log10_local_volume"):
         yield not_applicable(quantity, reason, split="train", x=float(cutoff))
 
 
@@ -164,3 +191,26 @@ def volume(radius_K: np.ndarray, status_K: np.ndarray, cutoff: float, n: int, rn
     yield Row("log10_volume_jensen", float(n * log_r.mean() / LN10), n * spread / LN10, **place, **flag)
     yield Row("ess", ess, **place)
     yield Row("censored_fraction", censored / len(log_r), **place)
+
+
+def by_trace(loss: Loss, theta_P: Tensor, metric: Metric, places: list, rng: Stream) -> Iterator[Row]:
+    """The volume that the trace of the Hessian foretells at each (cutoff, height)."""
+    product, n = loss.hvp(theta_P), metric.dimensions
+    hessian = Hessian(lambda z_P: metric.scale_P * product(metric.scale_P * z_P), theta_P)
+    status = reason = ""
+    try:
+        found = trace(hessian, rng)
+        if not found.value > 0:
+            status, reason = "not_applicable", f"the trace is {found.value:.3g}, not positive"
+    except FloatingPointError as error:
+        status, reason = "nonfinite", str(error)
+    for cutoff, height in places:
+        place: dict[str, Any] = {"split": "train", "x": cutoff}
+        if reason:
+            yield Row("log10_volume_trace", math.nan, math.nan, **place, status=status, reason=reason)
+            continue
+        loose: dict[str, Any] = {"status": "not_converged", "reason": "the trace is not known to 2 %"}
+        flag = {} if found.settled else loose
+        value = n / 2 * math.log10(2 * height * n / found.value)
+        yield Row("log10_volume_trace", value, n / 2 * found.stderr / found.value / LN10, **place, **flag)
+    yield Row("products", hessian.products, split="train")

@@ -108,6 +108,8 @@ RULES: dict[str, tuple[Check, str]] = {
     "measure.*.cutoffs": each(POSITIVE),
     "measure.*.steps": whole(1),
     "measure.*.starts": whole(1),
+    "measure.*.top": whole(1),
+    "measure.*.probes": whole(1),
     "measure.*.points": whole(2),
     "measure.*.scan_points": whole(2),
     "measure.*.span": POSITIVE,
@@ -118,6 +120,10 @@ RULES: dict[str, tuple[Check, str]] = {
     "measure.*.biases": switch(),
     "measure.*.min_radius": POSITIVE,
     "measure.*.max_radius": POSITIVE,
+    "measure.*.sigma": POSITIVE,
+    "measure.*.particles": whole(10),
+    "measure.*.moves": whole(1),
+    "measure.*.replicates": whole(0),
 }
 TWO_CLASSES = ("swissroll", "spirals")
 

@@ -34,6 +34,12 @@ QUANTITIES: dict[str, dict[str, str]] = {
         "at_bound": "fraction",
         "evaluations": "gradients",
     },
+    "perturbation": {
+        "loss_rise": "nats",
+        "mean_loss_rise": "nats",
+        "relative_loss_rise": "nats",
+        "mean_relative_loss_rise": "nats",
+    },
     "slice": {"loss": "nats", "accuracy": "fraction"},
     "surface": {"loss": "nats"},
     "basin": {

@@ -106,6 +106,8 @@ RULES: dict[str, tuple[Check, str]] = {
     "measure.*.quantiles": each(real(0, 1.0000001)),
     "measure.*.epsilons": each(POSITIVE),
     "measure.*.cutoffs": each(POSITIVE),
+    "measure.*.scale": each(POSITIVE),
+    "measure.*.draws": whole(4),
     "measure.*.steps": whole(1),
     "measure.*.starts": whole(1),
     "measure.*.points": whole(2),

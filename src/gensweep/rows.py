@@ -34,6 +34,14 @@ QUANTITIES: dict[str, dict[str, str]] = {
         "at_bound": "fraction",
         "evaluations": "gradients",
     },
+    "expected_sharpness": {
+        "expected_sharpness": "nats",
+        "kl": "nats",
+        "pac_bayes_sigma": "weight",
+        "pac_bayes_sigma_low": "weight",
+        "pac_bayes_sigma_high": "weight",
+        "evaluations": "accuracies",
+    },
     "perturbation": {
         "loss_rise": "nats",
         "mean_loss_rise": "nats",

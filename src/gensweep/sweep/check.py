@@ -107,6 +107,7 @@ RULES: dict[str, tuple[Check, str]] = {
     "measure.*.epsilons": each(POSITIVE),
     "measure.*.cutoffs": each(POSITIVE),
     "measure.*.scale": each(POSITIVE),
+    "measure.*.scales": each(POSITIVE),
     "measure.*.draws": whole(4),
     "measure.*.steps": whole(1),
     "measure.*.starts": whole(1),

@@ -42,7 +42,7 @@ def test_budget_is_kept():
 def test_stderr_covers_the_truth_as_often_as_it_says():
     exact = 0.5 * H.sum().item()
     for loss in (Bowl(H.tolist()), Slope(H.tolist())):
-        found = [expected_rise(loss, ZERO, ONE, Stream(s), 120) for s in range(200)]
+        found = [expected_rise(loss, ZERO, ONE, Stream(s), 80) for s in range(200)]
         assert 0.90 <= np.mean([abs(m - exact) < 1.96 * e for m, e in found]) <= 0.98
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -32,6 +32,14 @@ class Loss(Protocol):
         ...
 
 
+PerExample = Callable[[Tensor, Tensor], Tensor]
+
+
+def cross_entropy(logits_NC: Tensor, y_N: Tensor) -> Tensor:
+    """−log softmax of the label, nats per example, (N,)."""
+    return F.cross_entropy(logits_NC, y_N, reduction="none")
+
+
 class Risk:
     """Mean cross-entropy of one split at any parameters: eval mode, no augmentation, nothing written.
 
@@ -44,15 +52,24 @@ class Risk:
         split: Examples to average over.
         data: The constants that normalise them.
         chunk: Examples per forward pass.
+        per_example: The loss of each example, from float64 logits (N, C) and labels (N,).
 
     Error: Exact for the split, up to rounding of the forward pass.
     """
 
-    def __init__(self, solution: Solution, split: Split, data: Data, chunk: int = 10_000) -> None:
+    def __init__(
+        self,
+        solution: Solution,
+        split: Split,
+        data: Data,
+        chunk: int = 10_000,
+        per_example: PerExample = cross_entropy,
+    ) -> None:
         self.model: nn.Module = solution.model.eval()
         self.layout = Layout.of(self.model)
         self.x, self.y = resident(split, data, solution.device, solution.theta_P.dtype)
         self.chunk = chunk
+        self.per_example = per_example
 
     def __len__(self) -> int:
         """Number of examples N."""
@@ -74,7 +91,7 @@ class Risk:
         return self._losses(self.logits(theta_P))
 
     def _losses(self, logits_NC: Tensor) -> Tensor:
-        return F.cross_entropy(logits_NC.double(), self.y, reduction="none")
+        return self.per_example(logits_NC.double(), self.y)
 
     def __call__(self, theta_P: Tensor) -> float:
         """Mean loss in nats."""
@@ -95,7 +112,7 @@ class Risk:
         total = torch.zeros((), dtype=torch.float64, device=point.device)
         gradient = torch.zeros_like(theta_P)
         for x, y in self._chunks():
-            loss = F.cross_entropy(self._forward(point, x).double(), y, reduction="sum") / len(self)
+            loss = self.per_example(self._forward(point, x).double(), y).sum() / len(self)
             gradient += torch.autograd.grad(loss, point)[0]
             total += loss.detach()
         return total.item(), gradient

@@ -9,13 +9,11 @@ from typing import Any
 from torch import Tensor
 
 from gensweep.data.base import Data
-from gensweep.geometry.box import BoxMaximum, box_maximum
+from gensweep.geometry.box import SPREAD, BoxMaximum, box_maximum
 from gensweep.geometry.risk import Loss, Risk
 from gensweep.geometry.solution import Solution
 from gensweep.rng import Stream
 from gensweep.rows import Row
-
-SPREAD = 0.05  # of the rise: starts that differ by more say that the search has not converged
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,9 @@ RULES: dict[str, tuple[Check, str]] = {
     "measure.*.cutoffs": each(POSITIVE),
     "measure.*.scale": each(POSITIVE),
     "measure.*.scales": each(POSITIVE),
+    "measure.*.rho": each(POSITIVE),
+    "measure.*.norm": each(one_of("l2", "linf")),
+    "measure.*.block": optional(whole(1)),
     "measure.*.draws": whole(4),
     "measure.*.steps": whole(1),
     "measure.*.starts": whole(1),
@@ -193,6 +196,12 @@ def check_together(config: Mapping[str, Any]) -> None:
         raise InputError(f"model.single_logit=true needs two classes, and {config['data']['name']} has more")
     if config["optim"].get("nesterov") and not config["optim"]["momentum"]:
         raise InputError("optim.nesterov=true needs a momentum, but optim.momentum=0; set optim.momentum")
+    adaptive = config["measure"].get("adaptive_sharpness")
+    if adaptive and len(adaptive["rho"]) != len(adaptive["norm"]):
+        raise InputError(
+            f"measure.adaptive_sharpness.rho={adaptive['rho']} needs one number for each of "
+            f"measure.adaptive_sharpness.norm={adaptive['norm']}"
+        )
     basin = config["measure"].get("basin")
     if basin and basin["min_radius"] >= basin["max_radius"]:
         raise InputError(

@@ -29,10 +29,14 @@ QUANTITIES: dict[str, dict[str, str]] = {
     },
     "box_sharpness": {
         "keskar_sharpness": "%",
+        "keskar_sharpness_lbfgsb": "%",
+        "keskar_sharpness_subspace": "%",
         "neyshabur_sharpness": "nats",
         "start_spread": "nats",
         "at_bound": "fraction",
         "evaluations": "gradients",
+        "evaluations_lbfgsb": "gradients",
+        "evaluations_subspace": "gradients",
     },
     "expected_sharpness": {
         "expected_sharpness": "nats",

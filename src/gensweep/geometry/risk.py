@@ -19,15 +19,15 @@ from gensweep.geometry.solution import Layout, Solution
 class Loss(Protocol):
     """The mean loss of a split as a function of the parameters, in nats per example."""
 
-    def __call__(self, theta_P: Tensor) -> float:
+    def __call__(self, theta_P: Tensor, /) -> float:
         """The loss at one point."""
         ...
 
-    def many(self, thetas: Iterable[Tensor]) -> np.ndarray:
+    def many(self, thetas: Iterable[Tensor], /) -> np.ndarray:
         """The loss at each of K points, float64 (K,)."""
         ...
 
-    def grad(self, theta_P: Tensor) -> tuple[float, Tensor]:
+    def grad(self, theta_P: Tensor, /) -> tuple[float, Tensor]:
         """The loss and its gradient (P,)."""
         ...
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from known import Bowl, Regression
 
+from gensweep.geometry.risk import Risk
 from gensweep.geometry.solution import Layout
 from gensweep.measures.adaptive_sharpness import AdaptiveSharpness, normalised_cross_entropy, partition
 from gensweep.rng import Stream
@@ -145,6 +146,13 @@ def test_blocks_are_averaged_over_examples():
     found = table(measure.search(parts[0], parts, [3, 1], theta, Stream(0), ""))
     expected = 0.75 * 0.5 * 2 * 0.25 + 0.25 * 0.5 * 6 * 0.25
     assert found["worst_linf_per_block", 0.5].value == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_whole_is_the_training_set(solution, data):
+    found = measured(solution, data)
+    loss = Risk(solution, data.train, data)
+    for key, row in rows_of(loss, solution.theta_P, draws=20).items():
+        assert row == found[key]
 
 
 def test_the_solution_is_left_alone(solution, data):

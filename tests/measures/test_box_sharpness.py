@@ -5,6 +5,7 @@ import pytest
 import torch
 from known import Bowl, Regression
 
+from gensweep.geometry.risk import Risk
 from gensweep.geometry.subspace import Subspace
 from gensweep.measures.box_sharpness import BoxSharpness
 from gensweep.rng import Stream
@@ -109,3 +110,7 @@ def test_a_network_is_searched_on_its_training_set(solution, data):
     rows = checked("box_sharpness", BoxSharpness(epsilon=[1e-3], subspace=5)(solution, data, Stream(0)))
     assert {r.split for r in rows} == {"train"}
     assert rows[0].value > 0
+    loss = Risk(solution, data.train, data)
+    assert repr({(r.quantity, r.x): r for r in rows}) == repr(
+        rows_of(loss, solution.theta_P, epsilon=[1e-3], subspace=5)
+    )

@@ -57,7 +57,7 @@ def test_tolerated_noise_of_steps(width):
     truth = width / 1.6448536
     assert found["pac_bayes_sigma"].status == "ok"
     assert found["pac_bayes_sigma_low"].value <= truth <= found["pac_bayes_sigma_high"].value
-    assert abs(found["pac_bayes_sigma"].value - truth) <= found["pac_bayes_sigma"].stderr < 0.03 * truth
+    assert abs(found["pac_bayes_sigma"].value - truth) <= found["pac_bayes_sigma"].stderr < 0.051 * truth
 
 
 def test_one_loud_step_is_bracketed_and_flagged():
@@ -85,6 +85,8 @@ def test_a_trained_network_loses_a_tenth_of_its_training_set(solution, data):
     )
     found = {r.quantity: r for r in rows}
     assert all(math.isfinite(r.value) for r in rows)
+    on_train = curve(risk, theta, scales=[1e-2], draws=4)["expected_sharpness", 1e-2]
+    assert found["expected_sharpness"] == on_train
     base, value = risk.loss_and_accuracy(theta)[1], found["pac_bayes_sigma"].value
     noise = [torch.from_numpy(Stream(7).child(k).normal(len(theta))).double() for k in range(400)]
     drops = [base - risk.loss_and_accuracy(theta + value * z)[1] for z in noise]

@@ -60,6 +60,12 @@ def test_scales_share_their_draws():
         assert ratio == pytest.approx(4, rel=1e-9)
 
 
+def test_a_loss_that_falls_is_a_negative_rise():
+    """On the wall of a bowl half the draws go down."""
+    found = rows_of(Bowl(H, 0.7, CENTRE), CENTRE + 5, scale=0.1)
+    assert min(r.value for r in found.values()) < 0
+
+
 def test_relative_noise_leaves_a_zero_weight_alone():
     theta = torch.zeros(4, dtype=torch.float64)
     found = rows_of(Bowl(H), theta, scale=1.0)

@@ -87,7 +87,7 @@ def _stuck(found: Interval, undecided: list[float], rtol: float) -> bool:
     if not undecided or found.low == 0 or found.high == math.inf:
         return False
     gaps = min(undecided) / found.low, found.high / max(undecided)
-    return max(gaps) <= 1 + rtol / 2
+    return max(gaps) <= 1 + rtol / 4
 
 
 def _side(sample: Sample, scale: float, level: float) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from gensweep.rows import Row, not_applicable
 
 ACCURACY_DROP = 0.1  # that defines σ, in Jiang et al. and in the code of Dziugaite et al.
 START = 0.1  # first σ of the search
-RTOL = 0.05  # width of the interval of σ
+RTOL = 0.1  # width of the interval of σ
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class ExpectedSharpness:
         draws: Losses per scale; as ± pairs where those pay (`expected_rise`).
 
     Error: ``expected_sharpness`` has its ``stderr`` over draws; ``kl`` is exact. ``stderr`` of
-    ``pac_bayes_sigma`` is half the interval; one that noise kept wider than 5 % is ``not_converged``. The
+    ``pac_bayes_sigma`` is half the interval; one that noise kept wider than 10 % is ``not_converged``. The
     drop is taken to grow with σ. ``censored``: the accuracy never drops that far.
 
     Source: Neyshabur et al. 2017 (1706.08947), §3 and eq. (5), with ½ and the square; Jiang et al. 2019

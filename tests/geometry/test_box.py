@@ -5,7 +5,7 @@ import pytest
 import torch
 from known import Bowl, Regression
 
-from gensweep.geometry.box import box_maximum
+from gensweep.geometry.box import BALLS, box_maximum
 from gensweep.rng import Stream
 
 
@@ -47,6 +47,22 @@ def test_never_leaves_the_box_and_keeps_the_best_point():
     found = box_maximum(bowl, torch.zeros(2, dtype=torch.float64), torch.tensor([0.5, 0.5]), Stream(1), 15, 3)
     assert (torch.stack(seen).abs() <= 0.5 + 1e-12).all()
     assert found.losses.max() == max(bowl(theta) for theta in seen)
+
+
+def test_the_ascent_in_a_ball_never_leaves_it_and_ends_at_its_top():
+    seen = []
+
+    class Watched(Bowl):
+        def grad(self, theta_P):
+            seen.append(theta_P)
+            return super().grad(theta_P)
+
+    axes = torch.tensor([0.5, 0.1, 0.0], dtype=torch.float64)
+    bowl = Watched([1.0, 100.0, 7.0])
+    found = box_maximum(bowl, bowl.centre, axes, Stream(0), 30, 5, BALLS["l2"])
+    z = torch.stack(seen)[:, :2] / axes[:2]
+    assert z.norm(dim=1).max() <= 1 + 1e-12
+    assert found.losses == pytest.approx([0.5 * 100 * 0.1**2] * 5, rel=1e-6)
 
 
 def test_the_best_of_many_hills_is_kept_not_the_last():

@@ -109,6 +109,10 @@ CONTRADICTIONS = [
     (["model.single_logit=true"], "model.single_logit=true needs two classes, and digits has more"),
     (["measure.basin.min_radius=20"], "measure.basin.min_radius=20.0 must be below"),
     (["optim=sgd", "optim.nesterov=true", "optim.momentum=0"], "optim.nesterov=true needs a momentum"),
+    (
+        ["measure=[adaptive_sharpness]", "measure.adaptive_sharpness.rho=[0.1]"],
+        "measure.adaptive_sharpness.rho=[0.1] needs one number for each of",
+    ),
     (["measure=[]"], "measure=[] is empty; name at least one"),
 ]
 GROUPS = ("budget", "data", "hardware", "logger", "measure", "model", "optim")

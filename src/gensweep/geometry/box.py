@@ -1,16 +1,55 @@
-"""The largest loss in a box around a point."""
+"""The largest loss in a box or a ball around a point."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gensweep.geometry.noise import gaussian, uniform
 from gensweep.geometry.risk import Loss
 from gensweep.rng import Stream
+
+SPREAD = 0.05  # of the rise: starts that differ by more say that the search has not converged
+
+
+@dataclass(frozen=True)
+class Ball:
+    """The ball of radius 1 of a norm, as an ascent sees it.
+
+    Args:
+        start: A random point inside.
+        steepest: The step of norm 1 that rises most along a gradient.
+        project: The nearest point inside.
+    """
+
+    start: Callable[[Stream, Tensor], Tensor]
+    steepest: Callable[[Tensor], Tensor]
+    project: Callable[[Tensor], Tensor]
+
+
+def _inside(rng: Stream, like_P: Tensor) -> Tensor:
+    direction = _unit(gaussian(rng.child("direction"), like_P))
+    return direction * rng.child("radius").uniform(1).item() ** (1 / len(like_P))
+
+
+def _unit(gradient_P: Tensor) -> Tensor:
+    norm = gradient_P.double().norm()
+    return gradient_P / norm.clamp_min(torch.finfo(torch.float64).tiny)
+
+
+def _shrunk(z_P: Tensor) -> Tensor:
+    return z_P / z_P.double().norm().clamp_min(1)
+
+
+BALLS = {
+    "linf": Ball(uniform, torch.sign, lambda z_P: z_P.clamp(-1, 1)),
+    "l2": Ball(_inside, _unit, _shrunk),
+}
 
 
 @dataclass(frozen=True)
@@ -19,7 +58,7 @@ class BoxMaximum:
 
     Args:
         losses: Largest loss of each start, nats.
-        at_bound: Fraction of the coordinates that stand at the bound in the best point.
+        at_bound: Fraction of the coordinates that stand at the bound of the box in the best point.
         evaluations: Gradients spent in all.
     """
 
@@ -29,52 +68,64 @@ class BoxMaximum:
 
 
 def box_maximum(
-    loss: Loss, theta_P: Tensor, half_width_P: Tensor, rng: Stream, steps: int, starts: int
+    loss: Loss,
+    theta_P: Tensor,
+    half_width_P: Tensor,
+    rng: Stream,
+    steps: int,
+    starts: int,
+    ball: Ball = BALLS["linf"],
 ) -> BoxMaximum:
-    """Maximise the loss over |δ| ≤ half_width by Auto-PGD from random starts.
+    """Maximise the loss over θ + half_width ∘ z, z in the ball, by Auto-PGD from random starts.
 
     Args:
         loss: Loss and gradient; an infinite or undefined loss counts as the largest.
-        theta_P: Centre of the box.
-        half_width_P: Half its sides, > 0.
+        theta_P: Centre.
+        half_width_P: Half the sides of the box, or semi-axes of the ellipsoid, ≥ 0.
         rng: Each start has a stream of its own.
         steps: Ascent steps per start.
         starts: Number of starts; they differ by far more than further steps would bring.
+        ball: Where z may be: |zᵢ| ≤ 1, which makes a box, or ‖z‖ ≤ 1.
 
     Error: A lower bound of the true maximum; the spread over starts says how far it may be off.
 
     Source: Croce & Hein 2020 (2003.01690), Algorithm 1, in weight space.
     """
-    found = [_ascend(loss, theta_P, half_width_P, rng.child("start", s), steps) for s in range(starts)]
+
+    def climb(start: int) -> tuple[float, Tensor]:
+        return _ascend(loss, theta_P, half_width_P, rng.child("start", start), steps, ball)
+
+    found = [climb(s) for s in range(starts)]
     best = max(found, key=lambda pair: pair[0])
     at_bound = (best[1].abs() >= 1 - 1e-6).double().mean().item()
     return BoxMaximum(np.array([value for value, _ in found]), at_bound, starts * (steps + 1))
 
 
 def _ascend(
-    loss: Loss, theta_P: Tensor, half_width_P: Tensor, rng: Stream, steps: int
+    loss: Loss, theta_P: Tensor, half_width_P: Tensor, rng: Stream, steps: int, ball: Ball
 ) -> tuple[float, Tensor]:
-    """One ascent in box coordinates z ∈ [−1, 1]; returns the best loss and its place."""
+    """One ascent in the coordinates z; returns the best loss and its place."""
 
-    def value_and_sign(z: Tensor) -> tuple[float, Tensor]:
+    def value_and_uphill(z: Tensor) -> tuple[float, Tensor]:
         value, gradient = loss.grad(theta_P + half_width_P * z)
-        return (value if math.isfinite(value) else math.inf), gradient.nan_to_num().sign()
+        uphill = ball.steepest((half_width_P * gradient).nan_to_num())
+        return (value if math.isfinite(value) else math.inf), uphill
 
-    z = torch.from_numpy(2 * rng.uniform(len(theta_P)) - 1).to(theta_P)
-    value, sign = value_and_sign(z)
-    previous, best, best_z, best_sign = z, value, z, sign
+    z = ball.start(rng, theta_P)
+    value, uphill = value_and_uphill(z)
+    previous, best, best_z, best_uphill = z, value, z, uphill
     stride, rises, schedule = 2.0, 0, _Schedule(steps)
     for step in range(1, steps + 1):
-        ahead = (z + stride * sign).clamp(-1, 1)
+        ahead = ball.project(z + stride * uphill)
         inertia = 0.75 if step > 1 else 1.0
-        following = (z + inertia * (ahead - z) + (1 - inertia) * (z - previous)).clamp(-1, 1)
+        following = ball.project(z + inertia * (ahead - z) + (1 - inertia) * (z - previous))
         previous, z, last = z, following, value
-        value, sign = value_and_sign(z)
+        value, uphill = value_and_uphill(z)
         rises += value > last
         if value > best:
-            best, best_z, best_sign = value, z, sign
+            best, best_z, best_uphill = value, z, uphill
         if schedule.halve(step, rises, best):
-            stride, z, value, sign, previous = stride / 2, best_z, best, best_sign, best_z
+            stride, z, value, uphill, previous = stride / 2, best_z, best, best_uphill, best_z
         if step in schedule.checkpoints:
             rises = 0
     return best, best_z

@@ -21,21 +21,29 @@ Product = Callable[[Tensor], Tensor]  # v_P -> H v, (P,), in the type of v
 class Loss(Protocol):
     """The mean loss of a split as a function of the parameters, in nats per example."""
 
-    def __call__(self, theta_P: Tensor) -> float:
+    def __call__(self, theta_P: Tensor, /) -> float:
         """The loss at one point."""
         ...
 
-    def many(self, thetas: Iterable[Tensor]) -> np.ndarray:
+    def many(self, thetas: Iterable[Tensor], /) -> np.ndarray:
         """The loss at each of K points, float64 (K,)."""
         ...
 
-    def grad(self, theta_P: Tensor) -> tuple[float, Tensor]:
+    def grad(self, theta_P: Tensor, /) -> tuple[float, Tensor]:
         """The loss and its gradient (P,)."""
         ...
 
-    def hvp(self, theta_P: Tensor) -> Product:
+    def hvp(self, theta_P: Tensor, /) -> Product:
         """The product of the Hessian at one point with any vector."""
         ...
+
+
+PerExample = Callable[[Tensor, Tensor], Tensor]
+
+
+def cross_entropy(logits_NC: Tensor, y_N: Tensor) -> Tensor:
+    """−log softmax of the label, nats per example, (N,)."""
+    return F.cross_entropy(logits_NC, y_N, reduction="none")
 
 
 class Risk:
@@ -50,15 +58,24 @@ class Risk:
         split: Examples to average over.
         data: The constants that normalise them.
         chunk: Examples per forward pass.
+        per_example: The loss of each example, from float64 logits (N, C) and labels (N,).
 
     Error: Exact for the split, up to rounding of the forward pass.
     """
 
-    def __init__(self, solution: Solution, split: Split, data: Data, chunk: int = 10_000) -> None:
+    def __init__(
+        self,
+        solution: Solution,
+        split: Split,
+        data: Data,
+        chunk: int = 10_000,
+        per_example: PerExample = cross_entropy,
+    ) -> None:
         self.model: nn.Module = solution.model.eval()
         self.layout = Layout.of(self.model)
         self.x, self.y = resident(split, data, solution.device, solution.theta_P.dtype)
         self.chunk = chunk
+        self.per_example = per_example
 
     def __len__(self) -> int:
         """Number of examples N."""
@@ -80,7 +97,7 @@ class Risk:
         return self._losses(self.logits(theta_P))
 
     def _losses(self, logits_NC: Tensor) -> Tensor:
-        return F.cross_entropy(logits_NC.double(), self.y, reduction="none")
+        return self.per_example(logits_NC.double(), self.y)
 
     def __call__(self, theta_P: Tensor) -> float:
         """Mean loss in nats."""
@@ -128,7 +145,7 @@ class Risk:
 
     def _share(self, point: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """What a chunk adds to the mean loss."""
-        return F.cross_entropy(self._forward(point, x).double(), y, reduction="sum") / len(self)
+        return self.per_example(self._forward(point, x).double(), y).sum() / len(self)
 
     def _slope(self, point: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """What a chunk adds to the gradient, (P,), open to another derivative."""

@@ -104,8 +104,15 @@ RULES: dict[str, tuple[Check, str]] = {
     "hardware.jobs": whole(1, 1024),
     "logger.flush_logs_every_n_steps": whole(1),
     "measure.*.quantiles": each(real(0, 1.0000001)),
-    "measure.*.epsilons": each(POSITIVE),
+    "measure.*.epsilon": each(POSITIVE),
+    "measure.*.subspace": optional(whole(1)),
     "measure.*.cutoffs": each(POSITIVE),
+    "measure.*.scale": each(POSITIVE),
+    "measure.*.scales": each(POSITIVE),
+    "measure.*.rho": each(POSITIVE),
+    "measure.*.norm": each(one_of("l2", "linf")),
+    "measure.*.block": optional(whole(1)),
+    "measure.*.draws": whole(4),
     "measure.*.steps": whole(1),
     "measure.*.starts": whole(1),
     "measure.*.top": whole(1),
@@ -198,6 +205,12 @@ def check_together(config: Mapping[str, Any]) -> None:
         raise InputError(f"model.single_logit=true needs two classes, and {config['data']['name']} has more")
     if config["optim"].get("nesterov") and not config["optim"]["momentum"]:
         raise InputError("optim.nesterov=true needs a momentum, but optim.momentum=0; set optim.momentum")
+    adaptive = config["measure"].get("adaptive_sharpness")
+    if adaptive and len(adaptive["rho"]) != len(adaptive["norm"]):
+        raise InputError(
+            f"measure.adaptive_sharpness.rho={adaptive['rho']} needs one number for each of "
+            f"measure.adaptive_sharpness.norm={adaptive['norm']}"
+        )
     basin = config["measure"].get("basin")
     if basin and basin["min_radius"] >= basin["max_radius"]:
         raise InputError(

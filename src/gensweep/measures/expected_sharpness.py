@@ -1,0 +1,99 @@
+"""How much the training loss rises on average under noise, and how much noise the accuracy bears."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from gensweep.data.base import Data
+from gensweep.geometry.certify import Interval, certified_crossing
+from gensweep.geometry.noise import expected_rise, gaussian
+from gensweep.geometry.risk import Loss, Risk
+from gensweep.geometry.solution import Solution
+from gensweep.rng import Stream
+from gensweep.rows import Row, not_applicable
+
+ACCURACY_DROP = 0.1  # that defines σ, in Jiang et al. and in the code of Dziugaite et al.
+START = 0.1  # first σ of the search
+RTOL = 0.1  # width of the interval of σ
+
+
+@dataclass(frozen=True)
+class ExpectedSharpness:
+    """``expected_sharpness`` and ``kl`` by noise scale α, and ``pac_bayes_sigma``.
+
+    With independent Gaussian noise ν of standard deviation σᵢ = α(10|θᵢ| + 1) on every trainable
+    parameter, ``expected_sharpness`` is E[L(θ+ν)] − L(θ) on the training set, and ``kl`` = Σ θᵢ²/(2σᵢ²)
+    the divergence of that posterior from a prior of the same widths at 0.
+
+    ``pac_bayes_sigma`` is the largest σ such that noise of standard deviation σ on every parameter
+    lowers the training accuracy by at most 0.1 on average: the middle of the certified interval from
+    ``pac_bayes_sigma_low`` to ``pac_bayes_sigma_high``.
+
+    Args:
+        scales: Noise scales α, geometric; each stands in ``x``. They share their draws.
+        draws: Losses per scale; as ± pairs where those pay (`expected_rise`).
+
+    Error: ``expected_sharpness`` has its ``stderr`` over draws; ``kl`` is exact. ``stderr`` of
+    ``pac_bayes_sigma`` is half the interval; one that noise kept wider than 10 % is ``not_converged``. The
+    drop is taken to grow with σ. ``censored``: the accuracy never drops that far.
+
+    Source: Neyshabur et al. 2017 (1706.08947), §3 and eq. (5), with ½ and the square; Jiang et al. 2019
+    (1912.02178) for σ, which here is a standard deviation and not a variance.
+    """
+
+    scales: Sequence[float] = (0.001, 0.0018, 0.0032, 0.0056, 0.01, 0.018, 0.032, 0.056, 0.1)
+    draws: int = 100
+
+    def __call__(self, solution: Solution, data: Data, rng: Stream) -> Iterator[Row]:
+        """The rows of one solution."""
+        risk = Risk(solution, data.train, data)
+        yield from self.curve(risk, solution.theta_P, rng)
+        yield from tolerated(lambda p: risk.loss_and_accuracy(p)[1], solution.theta_P, rng.child("sigma"))
+
+    def curve(self, loss: Loss, theta_P: Tensor, rng: Stream) -> Iterator[Row]:
+        """Both axes of the curve over α, for any loss, so that a test can put a bowl there."""
+        for scale in self.scales:
+            sigma_P = scale * (10 * theta_P.abs() + 1)
+            rise = expected_rise(loss, theta_P, sigma_P, rng, self.draws)
+            yield Row("expected_sharpness", *rise, split="train", x=scale)
+            yield Row("kl", (theta_P.double() / sigma_P.double()).square().sum().item() / 2, x=scale)
+
+
+def tolerated(accuracy: Callable[[Tensor], float], theta_P: Tensor, rng: Stream) -> Iterator[Row]:
+    """The largest σ that costs at most a tenth of the examples, for any accuracy."""
+    base = accuracy(theta_P)
+    names = ("pac_bayes_sigma", "pac_bayes_sigma_low", "pac_bayes_sigma_high")
+    if base <= ACCURACY_DROP:
+        for name in names:
+            yield not_applicable(
+                name, f"the accuracy, {base:.3g}, cannot drop by {ACCURACY_DROP}", split="train"
+            )
+        return
+
+    def drops(sigma: float, draws: range) -> np.ndarray:
+        noise = (gaussian(rng.child("draw", k), theta_P) for k in draws)
+        return np.array([base - accuracy(theta_P + sigma * z) for z in noise])
+
+    found = certified_crossing(drops, ACCURACY_DROP, START, RTOL)
+    value, stderr, flag = _summary(found)
+    high = found.high if math.isfinite(found.high) else math.nan
+    for name, number, error in zip(names, (value, found.low, high), (stderr, 0.0, 0.0), strict=True):
+        yield Row(name, number, error, split="train", **flag)
+    yield Row("evaluations", found.evaluations, split="train")
+
+
+def _summary(found: Interval) -> tuple[float, float, dict[str, Any]]:
+    if math.isinf(found.high):
+        reason = "the accuracy never drops that far: a lower bound"
+        return found.low, math.nan, {"status": "censored", "reason": reason}
+    flag: dict[str, Any] = {}
+    if not found.closed:
+        reason = f"the noise leaves σ open between {found.low:.3g} and {found.high:.3g}"
+        flag = {"status": "not_converged", "reason": reason}
+    return math.sqrt(found.low * found.high), (found.high - found.low) / 2, flag

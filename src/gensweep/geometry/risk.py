@@ -33,6 +33,10 @@ class Loss(Protocol):
         """The loss and its gradient (P,)."""
         ...
 
+
+class SmoothLoss(Loss, Protocol):
+    """A loss that can be differentiated twice."""
+
     def hvp(self, theta_P: Tensor, /) -> Product:
         """The product of the Hessian at one point with any vector."""
         ...

@@ -16,7 +16,7 @@ from gensweep.geometry.lanczos import Hessian
 from gensweep.geometry.local_volume import Splitting, gaussian_masses
 from gensweep.geometry.metric import METRICS, Metric
 from gensweep.geometry.radius import Crossings, first_crossings, joined
-from gensweep.geometry.risk import Loss, Risk
+from gensweep.geometry.risk import Risk, SmoothLoss
 from gensweep.geometry.solution import Solution
 from gensweep.geometry.trace import trace
 from gensweep.geometry.volume import LN10, bootstrap_stderr, effective_sample_size, log10_mean_power
@@ -77,7 +77,7 @@ class Basin:
         metric = METRICS[self.metric](solution)
         yield from self.walk(Risk(solution, data.train, data), solution.theta_P, metric, rng)
 
-    def walk(self, loss: Loss, theta_P: Tensor, metric: Metric, rng: Stream) -> Iterator[Row]:
+    def walk(self, loss: SmoothLoss, theta_P: Tensor, metric: Metric, rng: Stream) -> Iterator[Row]:
         """The measure for any loss, so that a test can put a bowl where the network goes."""
         base = loss(theta_P)
         cutoffs = np.sort(np.array(self.cutoffs, dtype=float))
@@ -193,7 +193,7 @@ def volume(radius_K: np.ndarray, status_K: np.ndarray, cutoff: float, n: int, rn
     yield Row("censored_fraction", censored / len(log_r), **place)
 
 
-def by_trace(loss: Loss, theta_P: Tensor, metric: Metric, places: list, rng: Stream) -> Iterator[Row]:
+def by_trace(loss: SmoothLoss, theta_P: Tensor, metric: Metric, places: list, rng: Stream) -> Iterator[Row]:
     """The volume that the trace of the Hessian foretells at each (cutoff, height)."""
     product, n = loss.hvp(theta_P), metric.dimensions
     hessian = Hessian(lambda z_P: metric.scale_P * product(metric.scale_P * z_P), theta_P)

@@ -12,7 +12,7 @@ from torch import Tensor
 from gensweep.data.base import Data
 from gensweep.geometry.lanczos import Hessian, Ritz, lanczos
 from gensweep.geometry.metric import li_direction
-from gensweep.geometry.risk import Loss, Risk
+from gensweep.geometry.risk import Risk, SmoothLoss
 from gensweep.geometry.solution import Solution
 from gensweep.rng import Stream
 from gensweep.rows import Row, not_applicable
@@ -44,7 +44,7 @@ class HessianRatio:
         d1, d2 = (li_direction(solution.layout, theta_P, rng.child("direction", i)) for i in (0, 1))
         yield from self.map(Risk(solution, data.train, data), theta_P, d1, d2, rng)
 
-    def map(self, loss: Loss, theta_P: Tensor, d1: Tensor, d2: Tensor, rng: Stream) -> Iterator[Row]:
+    def map(self, loss: SmoothLoss, theta_P: Tensor, d1: Tensor, d2: Tensor, rng: Stream) -> Iterator[Row]:
         """The measure for any loss and plane, so that a test can put a polynomial where the network goes."""
         grid = np.linspace(-self.span, self.span, self.points).tolist()
         products = 0

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gensweep.data.base import Data
 from gensweep.geometry.lanczos import Hessian, Ritz, lanczos, largest, relative
-from gensweep.geometry.risk import Loss, Risk
+from gensweep.geometry.risk import Risk, SmoothLoss
 from gensweep.geometry.solution import Solution
 from gensweep.geometry.trace import Trace, trace
 from gensweep.rng import Stream
@@ -50,7 +50,7 @@ class Spectrum:
         """The rows of one solution."""
         yield from self.decompose(Risk(solution, data.train, data), solution.theta_P, rng)
 
-    def decompose(self, loss: Loss, theta_P: Tensor, rng: Stream) -> Iterator[Row]:
+    def decompose(self, loss: SmoothLoss, theta_P: Tensor, rng: Stream) -> Iterator[Row]:
         """The measure for any loss, so that a test can put a quadratic where the network goes."""
         hessian = Hessian(loss.hvp(theta_P), theta_P)
         try:

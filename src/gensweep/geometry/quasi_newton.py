@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
+from scipy.optimize import Bounds, minimize
 from torch import Tensor
 
 from gensweep.geometry.risk import Loss
@@ -44,6 +44,6 @@ def lbfgsb_maximum(loss: Loss, theta_P: Tensor, half_width_P: Tensor, rng: Strea
         return -value / unit, -gradient / unit
 
     options = {"maxiter": ITERATIONS, "gtol": 0.0, "ftol": 0.0}
-    bounds = [(-1.0, 1.0)] * len(width)
+    bounds = Bounds(np.full(len(width), -1.0), np.ones(len(width)))
     minimize(descent, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     return max(seen), len(seen)

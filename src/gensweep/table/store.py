@@ -12,6 +12,7 @@ import json
 import os
 import re
 import socket
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,13 +27,7 @@ from gensweep.table.atomic import sha256, write_atomically
 
 WORKING = ("training", "measuring")
 # What one training commits together; a run that lost one of them is trained again.
-TRAINED = (
-    "config.yaml",
-    "outcome.json",
-    "solution.safetensors",
-    "init.safetensors",
-    "splits.safetensors",
-)
+TRAINED = ("config.yaml", "outcome.json", "solution.safetensors", "init.safetensors", "splits.safetensors")
 DIVERGED = "error-diverged"  # the one shard of a run without a finite loss
 
 
@@ -209,10 +204,11 @@ class Store:
         place = self.outputs.absolute()
         while not os.path.lexists(place):
             place = place.parent
-        if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-            raise InputError(
-                f"outputs={self.outputs}: {place} is not a folder that takes files; choose another"
-            )
+        try:
+            tempfile.TemporaryFile(dir=place).close()
+        except OSError as error:
+            why = f"{place} takes no files ({error.strerror})"
+            raise InputError(f"outputs={self.outputs}: {why}; choose another folder") from None
 
     def find(self, prefix: str) -> Run:
         """The one run whose name begins with ``prefix``.

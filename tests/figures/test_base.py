@@ -14,7 +14,8 @@ DIGITS_FIGURES = ("poison-accuracy", "volume-gap", "basin-rollout")
 
 
 def test_seed_and_the_named_knob_may_move(sweep):
-    base.vary(sweep, "poison_factor")
+    assert base.vary(sweep, "poison_factor") is None
+    assert base.moving(sweep) == ["seed", "poison_factor"]
 
 
 @pytest.mark.parametrize("values", [(64, 128), (64.0, float("nan"))])
@@ -25,7 +26,7 @@ def test_vary_names_another_knob_that_moved(sweep, values):
 
 
 def test_vary_ignores_provenance(sweep):
-    base.vary(sweep.assign(train_seconds=range(len(sweep))), "poison_factor")
+    assert base.vary(sweep.assign(train_seconds=range(len(sweep))), "poison_factor") is None
 
 
 def test_vary_names_a_knob_that_is_not_there(sweep):

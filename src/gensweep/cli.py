@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from gensweep.errors import Busy, InputError
+from gensweep.table.places import existing_table
 
 BAD_INPUT, BUSY, INTERRUPTED = 2, 75, 130
 
@@ -226,22 +227,21 @@ def collect(args: argparse.Namespace) -> int:
 
 def figure(args: argparse.Namespace) -> int:
     """``figure``."""
+    table = existing_table(args.table or args.outputs / "table.parquet")
     from gensweep.figures import base
 
-    for path in base.draw(
-        args.name, args.table or args.outputs / "table.parquet", args.folder or args.outputs / "figures"
-    ):
-        print(path)
+    print(*base.draw(args.name, table, args.folder or args.outputs / "figures"), sep="\n")
     return 0
 
 
 def report(args: argparse.Namespace) -> int:
     """``report``."""
+    source = existing_table(args.table or args.outputs / "table.parquet")
     from gensweep import report as page
     from gensweep.figures import base
     from gensweep.headline import headline
 
-    table = base.load(args.table or args.outputs / "table.parquet")
+    table = base.load(source)
     written = page.report(table, base.names(), args.file or args.outputs / "report.html")
     print(*headline(table), sep="\n")
     print(written)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from gensweep.errors import InputError
 from gensweep.rows import COLUMNS, KEY
+from gensweep.table.places import existing_table
 
 PROVENANCE = ("settings", "git_sha", "git_dirty", "data_note", "reason")
 # Text that a CSV reader would take for numbers (a run id 1234567890e5) or for missing ones (an empty split).
@@ -32,8 +33,7 @@ def load(path: Path) -> pd.DataFrame:
     Raises:
         InputError: There is no such file, or it is no table of gensweep's.
     """
-    if not path.is_file():
-        raise InputError(f"no table at {path}; make it with `gensweep collect`")
+    existing_table(path)
     dtype = dict.fromkeys((*TEXT, *VERSIONS), str)
     try:
         table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=dtype)

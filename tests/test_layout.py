@@ -14,9 +14,9 @@ import yaml
 
 from gensweep.errors import InputError
 from gensweep.rows import QUANTITIES, STATUSES, Row, checked
-from gensweep.sweep.check import rule_for
 from gensweep.sweep.identity import flatten
 from gensweep.sweep.plan import plan
+from gensweep.sweep.rules import rule_for
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"

@@ -54,7 +54,7 @@ UNKNOWN = [
     ("poison_factor={a:1}", "poison_factor.a=1: there is no such setting; did you mean poison_factor?"),
     ("measure.basin=3", "measure.basin=3: there is no such setting"),
     ("model=mlp_wid", "model=mlp_wid: there is no such model; did you mean mlp_wide"),
-    ("model=resnet", "model=resnet: there is no such model; known: mlp, "),
+    ("model=transformer", "model=transformer: there is no such model; known: cnn, mlp, "),
     ("data=digit", "data=digit: there is no such data; did you mean digits?"),
     ("measure=[errr]", "measure=errr: there is no such measure; did you mean error?"),
     ("+scale=huge", "scale=huge: there is no such scale; known: laptop, paper, smoke"),
@@ -107,6 +107,7 @@ FIXED = [
 CONTRADICTIONS = [
     (["poison_factor=0.3"], "poison_factor=0.3 needs a poison set, but poison_size=0"),
     (["model.single_logit=true"], "model.single_logit=true needs two classes, and digits has more"),
+    (["model=cnn", "data=spirals"], "model=cnn takes images, and spirals has points; choose model=mlp"),
     (["measure.basin.min_radius=20"], "measure.basin.min_radius=20.0 must be below"),
     (["optim=sgd", "optim.nesterov=true", "optim.momentum=0"], "optim.nesterov=true needs a momentum"),
     (

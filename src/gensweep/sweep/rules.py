@@ -1,0 +1,139 @@
+"""What may stand under each setting, and how to say so."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from fnmatch import fnmatch
+from typing import Any
+
+Check = Callable[[Any], Any]
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def whole(low: int, high: int = 2**63 - 1) -> tuple[Check, str]:
+    """A check for integers from ``low`` to ``high``; without one, to what fits into a column of a table."""
+    return (
+        lambda v: v if isinstance(v, int) and not isinstance(v, bool) and low <= v <= high else None,
+        f"a whole number, {low} " + ("or more" if high == 2**63 - 1 else f"to {high}"),
+    )
+
+
+def real(low: float, high: float = math.inf, *, open_low: bool = False) -> tuple[Check, str]:
+    """A check for finite numbers in [low, high), or (low, high)."""
+    span = f"{'(' if open_low else '['}{low:g}, {high:g})"
+
+    def check(v: Any) -> Any:
+        inside = _number(v) and (low < v if open_low else low <= v) and v < high
+        return float(v) + 0.0 if inside else None  # −0 is 0
+
+    return check, f"a number in {span}"
+
+
+def optional(rule: tuple[Check, str]) -> tuple[Check, str]:
+    """The same check, or null."""
+    return (lambda v: "null" if v is None else rule[0](v)), f"{rule[1]}, or null"
+
+
+def each(rule: tuple[Check, str], size: int | None = None) -> tuple[Check, str]:
+    """The same check for every member of a list that is not empty, or of one with ``size`` members."""
+
+    def check(v: Any) -> Any:
+        if not isinstance(v, list) or not v or len(v) != (size or len(v)):
+            return None
+        members = [rule[0](m) for m in v]
+        return None if any(m is None for m in members) else members
+
+    return check, f"a list{f' of {size}' if size else ''}, each of it {rule[1]}"
+
+
+def one_of(*words: Any) -> tuple[Check, str]:
+    """A check for one of a few words."""
+    return (lambda v: v if v in words else None), f"one of {', '.join(map(str, words))}"
+
+
+def text() -> tuple[Check, str]:
+    """A check for text that is not empty."""
+    return (lambda v: v if isinstance(v, str) and v else None), "text (a number needs quotes)"
+
+
+def switch() -> tuple[Check, str]:
+    """A check for true or false; wrapped, since false is a good value."""
+    return (lambda v: [v] if isinstance(v, bool) else None), "true or false"
+
+
+POSITIVE = real(0, open_low=True)
+# Dotted path -> what may stand there. A leaf that matches nothing must be text equal to the yaml's own.
+RULES: dict[str, tuple[Check, str]] = {
+    "seed": whole(0),
+    "poison_factor": real(0, 1),
+    "batch_size": whole(1),
+    "train_size": optional(whole(1)),
+    "confusion_size": whole(0),
+    "poison_size": whole(0),
+    "random_labels": switch(),
+    "precision": one_of("float32", "float64"),
+    "data_dir": text(),
+    "outputs": text(),
+    "data.points_per_class": whole(1),
+    "data.test_points_per_class": whole(1),
+    "data.extra_points_per_class": whole(0),
+    "data.train_fraction": real(0, 1, open_low=True),
+    "data.noise": real(0),
+    "data.mirror": switch(),
+    "data.download": switch(),
+    "model.widths": each(whole(1, 1_000_000)),
+    "model.single_logit": switch(),
+    "model.width": whole(1, 1024),
+    "model.depth": one_of(8, 20, 56, 110),
+    "model.shortcuts": switch(),
+    "optim.lr": POSITIVE,
+    "optim.momentum": real(0, 1),
+    "optim.betas": each(real(0, 1), size=2),
+    "optim.nesterov": switch(),
+    "optim.weight_decay": real(0),
+    "budget.max_epochs": whole(1),
+    "budget.max_steps": optional(whole(1)),
+    "budget.target_loss": optional(POSITIVE),
+    "budget.check_every": whole(1),
+    "hardware.accelerator": one_of("cpu"),
+    "hardware.threads": whole(1, 1024),
+    "hardware.jobs": whole(1, 1024),
+    "logger.flush_logs_every_n_steps": whole(1),
+    "measure.*.quantiles": each(real(0, 1.0000001)),
+    "measure.*.epsilon": each(POSITIVE),
+    "measure.*.subspace": optional(whole(1)),
+    "measure.*.cutoffs": each(POSITIVE),
+    "measure.*.scale": each(POSITIVE),
+    "measure.*.scales": each(POSITIVE),
+    "measure.*.rho": each(POSITIVE),
+    "measure.*.norm": each(one_of("l2", "linf")),
+    "measure.*.block": optional(whole(1)),
+    "measure.*.draws": whole(4),
+    "measure.*.steps": whole(1),
+    "measure.*.starts": whole(1),
+    "measure.*.top": whole(1),
+    "measure.*.probes": whole(1),
+    "measure.*.points": whole(2),
+    "measure.*.scan_points": whole(2),
+    "measure.*.span": POSITIVE,
+    "measure.*.relative": switch(),
+    "measure.*.directions": whole(1),
+    "measure.*.metric": one_of("filter", "euclidean"),
+    "measure.*.pooling": one_of("sum", "max"),
+    "measure.*.biases": switch(),
+    "measure.*.min_radius": POSITIVE,
+    "measure.*.max_radius": POSITIVE,
+    "measure.*.sigma": POSITIVE,
+    "measure.*.particles": whole(10),
+    "measure.*.moves": whole(1),
+    "measure.*.replicates": whole(0),
+}
+
+
+def rule_for(path: str) -> tuple[Check, str] | None:
+    """The rule for a dotted path, if it has one."""
+    return next((rule for pattern, rule in RULES.items() if fnmatch(path, pattern)), None)

@@ -39,11 +39,22 @@ class AdaptiveSharpness:
         starts: Random starts.
         draws: Losses for each average.
 
+    Cost: Per norm, with and without logit normalisation: starts·steps G for the whole set and as many for
+    the blocks together, and draws F.
+
     Error: The worst cases are lower bounds. Their ``stderr`` is the standard deviation over starts,
     ``…_spread`` the range; a range above 5 % of the rise is ``not_converged``. The averages have their
     ``stderr`` over draws.
 
+    Invariance: Rescaling of ReLU neurons and layers, and the scale of weights before batch norm, leave it
+    alone; the logit-normalised forms also the scale of the logits. Permutation changes the draws only.
+
+    Trust: In modern settings it does not predict generalisation (its source). A parameter that is 0 by
+    chance is frozen here.
+
     Source: Andriushchenko et al. 2023 (2302.07011); Kwon et al. 2021 (2102.11600) for the units |θᵢ|.
+
+    Example: ``AdaptiveSharpness(rho=0.05, norm="l2", block=None)``
     """
 
     rho: Sequence[float] | float = (0.05, 0.001)

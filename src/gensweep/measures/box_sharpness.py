@@ -35,11 +35,22 @@ class BoxSharpness:
         steps: Auto-PGD steps per start.
         starts: Random starts.
 
+    Cost: starts·steps G per ε (100 at the defaults) and the gradients of L-BFGS-B; as many again for the
+    subspace. ``evaluations`` counts them.
+
     Error: Lower bounds. ``stderr`` is the standard deviation over the starts, ``start_spread`` the
     range in the whole space; a range above 5 % of the rise is ``not_converged``. L-BFGS-B has one start,
     so its error is unknown (NaN). Another A gives another subspace number.
 
+    Invariance: None: rescaling a layer or a neuron that keeps the function changes the box, and with it
+    the number. Permutation of hidden units keeps the maximum, and changes the random starts.
+
+    Trust: Not between nets trained to different losses or with weights of different size. A wide spread
+    over starts means a rough landscape, where 20 steps may miss the maximum.
+
     Source: Keskar et al. 2016 (1609.04836), metric 2.1; Neyshabur et al. 2017 (1706.08947), §3.
+
+    Example: ``BoxSharpness(epsilon=1e-3)``
     """
 
     epsilon: Sequence[float] | float = (5e-4, 1e-3)

@@ -39,12 +39,22 @@ class ExpectedSharpness:
         scales: Noise scales α, geometric; each stands in ``x``. They share their draws.
         draws: Losses per scale; as ± pairs where those pay (`expected_rise`).
 
+    Cost: draws F per scale, and the accuracies of the search for σ, which ``evaluations`` counts.
+
     Error: ``expected_sharpness`` has its ``stderr`` over draws; ``kl`` is exact. ``stderr`` of
     ``pac_bayes_sigma`` is half the interval; one that noise kept wider than 10 % is ``not_converged``. The
     drop is taken to grow with σ. ``censored``: the accuracy never drops that far.
 
+    Invariance: None under rescaling of layers or neurons. Permutation of hidden units changes the draws
+    only.
+
+    Trust: Not across nets with weights of different size. At small α the kinks of ReLU count, and the
+    number exceeds ½ tr(HΣ) of the Hessian H.
+
     Source: Neyshabur et al. 2017 (1706.08947), §3 and eq. (5), with ½ and the square; Jiang et al. 2019
     (1912.02178) for σ, which here is a standard deviation and not a variance.
+
+    Example: ``ExpectedSharpness(scales=(0.001, 0.01), draws=50)``
     """
 
     scales: Sequence[float] = (0.001, 0.0018, 0.0032, 0.0056, 0.01, 0.018, 0.032, 0.056, 0.1)

@@ -21,9 +21,19 @@ class Margin:
     Args:
         quantiles: Which q, in [0, 1]; q stands in ``x``.
 
+    Cost: 1 F.
+
     Error: ``stderr`` by resampling the examples.
 
+    Invariance: Any change of the weights that keeps the function; it scales with the logits, so training
+    longer enlarges it.
+
+    Trust: Not by itself across networks whose logits differ in size: compare it over a norm, as `Norms`
+    and `PathNorms` do.
+
     Source: Neyshabur et al. 2017 (1706.08947), §2.
+
+    Example: ``Margin(quantiles=(0.0, 0.05, 0.5))``
     """
 
     quantiles: Sequence[float] = (0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)

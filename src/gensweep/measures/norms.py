@@ -35,11 +35,24 @@ class Norms:
     that of the map it is, with its stride, its padding and the input size it meets. Products run over
     all layers in a row, branches of a residual sum included: with branches they bound nothing.
 
+    Cost: 1 F for γ. Decompositions of the layers' matrices, and a power iteration per convolution on one
+    feature map.
+
     Error: Norms are exact; an operator norm has half the residual over σ for its ``stderr``. Products
     carry the sampling error of γ.
 
+    Invariance: The products do not change when one ReLU layer is scaled up and another down by the same
+    factor; scaling single neurons moves all of them. ``l2_norm`` and ``l2_distance`` move under both.
+    Folding makes all but these two blind to the scale of weights before batch norm.
+
+    Trust: Not across depths or widths without the ``_bound`` forms, nor in residual nets, where a product
+    is no bound. The spectral norm of a reshaped kernel is not that of the convolution; ``log10_operator``
+    is.
+
     Source: Neyshabur et al. 2017 (1706.08947), §2; depth and width factors dropped as in their figures.
     ``frobenius_over_spectral``: Jiang et al. 2020 (1912.02178).
+
+    Example: ``Norms()``
     """
 
     def __call__(self, solution: Solution, data: Data, rng: Stream) -> Iterator[Row]:

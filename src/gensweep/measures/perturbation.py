@@ -30,9 +30,19 @@ class Perturbation:
         scale: Standard deviations s, one or several; each stands in ``x``.
         draws: Random alterations, each evaluated on the whole training set.
 
+    Cost: 2·draws F per scale.
+
     Error: A single rise is exact. A mean has the ``stderr`` over its draws.
 
+    Invariance: Relative noise: rescaling of ReLU neurons and layers leaves it alone. Absolute noise:
+    nothing does.
+
+    Trust: Absolute noise compares nets only when their weights are of one size. A mean of 20 draws can be
+    carried by one of them: look at ``loss_rise``.
+
     Source: Osmulski's 100 MNIST networks, 20 alterations each.
+
+    Example: ``Perturbation(scale=0.05, draws=20)``
     """
 
     scale: Sequence[float] | float = (0.01, 0.1)

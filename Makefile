@@ -10,7 +10,7 @@ FIGURES := poison-accuracy poison-boundaries basin-rollout volume-gap
 # One thread each: two fighting threads are slower than one.
 export OMP_NUM_THREADS := 1
 
-.PHONY: help setup quickstart test check figures clean
+.PHONY: help setup quickstart test check docs figures clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z%-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ check: $(READY) ## format, lint, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(READY) ## the page of each measure, from its docstring
+	$(BIN)/python docs/pages.py
 
 # A figure is drawn from what there is, and the exit code says whether that was all.
 fig-%: $(READY) ## run the sweep of figure % at SCALE=smoke|laptop|paper, draw it

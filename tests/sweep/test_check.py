@@ -54,7 +54,7 @@ UNKNOWN = [
     ("poison_factor={a:1}", "poison_factor.a=1: there is no such setting; did you mean poison_factor?"),
     ("measure.basin=3", "measure.basin=3: there is no such setting"),
     ("model=mlp_wid", "model=mlp_wid: there is no such model; did you mean mlp_wide"),
-    ("model=transformer", "model=transformer: there is no such model; known: cnn, mlp, "),
+    ("model=transformer", "model=transformer: there is no such model; known: cnn, keskar_c1, "),
     ("data=digit", "data=digit: there is no such data; did you mean digits?"),
     ("measure=[errr]", "measure=errr: there is no such measure; did you mean error?"),
     ("+scale=huge", "scale=huge: there is no such scale; known: laptop, paper, smoke"),
@@ -107,6 +107,8 @@ FIXED = [
 CONTRADICTIONS = [
     (["poison_factor=0.3"], "poison_factor=0.3 needs a poison set, but poison_size=0"),
     (["model.single_logit=true"], "model.single_logit=true needs two classes, and digits has more"),
+    (["model=vgg16"], "model=vgg16 halves images until nothing is left of 8 pixels (digits); it needs 32"),
+    (["model=keskar_c2", "data=mnist"], "model=keskar_c2 halves images until nothing is left of 28 pixels"),
     (["model=cnn", "data=spirals"], "model=cnn takes images, and spirals has points; choose model=mlp"),
     (["measure.basin.min_radius=20"], "measure.basin.min_radius=20.0 must be below"),
     (["optim=sgd", "optim.nesterov=true", "optim.momentum=0"], "optim.nesterov=true needs a momentum"),
@@ -184,7 +186,7 @@ SHIPPED = [(group, path.stem) for group in GROUPS for path in sorted((CONF_DIR /
 @pytest.mark.parametrize(("group", "name"), SHIPPED)
 def test_every_number_in_a_shipped_file_has_a_rule_and_obeys_it(group, name):
     choice = f"measure=[{name}]" if group == "measure" else f"{group}={name}"
-    pair = ["data=swissroll"] if name == "mlp_swissroll" else []
+    pair = {"mlp": [], "mlp_swissroll": ["data=swissroll"]}.get(name, ["data=cifar10"] * (group == "model"))
     config = composed((choice, *pair))[0]
     free = {p: v for p, v in flatten(config).items() if rule_for(p) is None and not isinstance(v, str)}
     assert free == {}

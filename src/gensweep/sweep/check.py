@@ -10,6 +10,7 @@ from gensweep.sweep.identity import flatten
 from gensweep.sweep.rules import rule_for
 
 TWO_CLASSES = POINTS = ("swissroll", "spirals")
+PIXELS = {"digits": 8, "mnist": 28, "fashion_mnist": 28, "cifar10": 32, "cifar100": 32, "svhn": 32}
 
 
 def check(config: Mapping[str, Any], reference: Mapping[str, Any]) -> None:
@@ -75,13 +76,7 @@ def check_together(config: Mapping[str, Any]) -> None:
         )
     if config["model"].get("single_logit") and config["data"]["name"] not in TWO_CLASSES:
         raise InputError(f"model.single_logit=true needs two classes, and {config['data']['name']} has more")
-    if config["data"]["name"] in POINTS and not config["model"]["_target_"].startswith(
-        "gensweep.models.mlp."
-    ):
-        raise InputError(
-            f"model={config['model']['name']} takes images, and {config['data']['name']} has points; "
-            "choose model=mlp"
-        )
+    check_images(config["model"], config["data"]["name"])
     if config["optim"].get("nesterov") and not config["optim"]["momentum"]:
         raise InputError("optim.nesterov=true needs a momentum, but optim.momentum=0; set optim.momentum")
     adaptive = config["measure"].get("adaptive_sharpness")
@@ -95,4 +90,22 @@ def check_together(config: Mapping[str, Any]) -> None:
         raise InputError(
             f"measure.basin.min_radius={basin['min_radius']} must be below "
             f"measure.basin.max_radius={basin['max_radius']}"
+        )
+
+
+def check_images(model: Mapping[str, Any], data: str) -> None:
+    """Whether the network can take what the data set has.
+
+    Raises:
+        InputError: Points for a network that convolves, or images that its pools make vanish.
+    """
+    name = model["name"]
+    if data in POINTS and not model["_target_"].startswith("gensweep.models.mlp."):
+        raise InputError(f"model={name} takes images, and {data} has points; choose model=mlp")
+    least = 2 ** (len(model["blocks"]) - 1) * model["last_pool"] if "blocks" in model else 1
+    least = 32 if "with_dropout" in model else least  # Keskar's C2 and C4: five pools
+    if PIXELS.get(data, least) < least:
+        raise InputError(
+            f"model={name} halves images until nothing is left of {PIXELS[data]} pixels ({data}); "
+            f"it needs {least}"
         )

@@ -34,7 +34,7 @@ def write_parquet_fixture():
     return write_parquet
 
 
-def write_parquet(path, x, y, format="PNG", column="image"):
+def write_parquet(path, x, y, format="PNG", column="image", label="label"):
     path.parent.mkdir(parents=True, exist_ok=True)
     codes = []
     for image in x:
@@ -44,7 +44,7 @@ def write_parquet(path, x, y, format="PNG", column="image"):
         )
         codes.append({"bytes": buffer.getvalue(), "path": None})
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    parquet.write_table(pa.table({column: pa.array(codes, kind), "label": pa.array(y)}), path)
+    parquet.write_table(pa.table({column: pa.array(codes, kind), label: pa.array(y)}), path)
 
 
 @pytest.fixture(name="load")

@@ -57,6 +57,19 @@ def batches(write, pictures):
     return files, ((x[:50], y[:50]), (x[50:], y[50:]))
 
 
+def test_cifar100_takes_the_fine_labels(tmp_path, pictures, load, assert_holds):
+    x, y = pictures(30, (3, 32, 32))
+    folder = tmp_path / "cifar-100-python"
+    folder.mkdir()
+    for name, part in (("train", slice(20)), ("test", slice(20, 30))):
+        batch = {b"data": x[part].reshape(-1, 3072), b"coarse_labels": [19] * len(y[part])}
+        (folder / name).write_bytes(pickle.dumps(batch | {b"fine_labels": (y[part] + 90).tolist()}, 2))
+    assert Images("cifar100").pool(tmp_path) == (50_000, None)
+    source = load("cifar100", tmp_path)
+    assert_holds(source, (x[:20], y[:20] + 90), (x[20:], y[20:] + 90))
+    assert source.num_classes == 100
+
+
 def write_batches(folder, files):
     (folder / "cifar-10-batches-py").mkdir(parents=True)
     for name, content in files.items():

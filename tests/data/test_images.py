@@ -57,6 +57,14 @@ def test_parquet_wins_over_classic_files_and_extra_is_offered(tmp_path, pictures
     assert "10 of 531,131 extra" in source.note
 
 
+def test_cifar100_has_a_column_of_its_own(tmp_path, pictures, write_parquet, load, assert_holds):
+    x, y = pictures(20, (3, 32, 32))
+    for split, part in (("train", slice(10)), ("test", slice(10, 20))):
+        path = tmp_path / "cifar100" / f"{split}-00000-of-00001.parquet"
+        write_parquet(path, x[part], y[part] + 90, column="img", label="fine_label")
+    assert_holds(load("cifar100", tmp_path), (x[:10], y[:10] + 90), (x[10:], y[10:] + 90))
+
+
 def test_missing_files_are_named(tmp_path, load):
     with pytest.raises(InputError) as caught:
         Images("cifar10").pool(tmp_path)
@@ -81,7 +89,7 @@ def test_half_a_copy_is_no_copy(tmp_path, pictures, write_parquet):
 
 
 def test_unknown_name():
-    with pytest.raises(InputError, match=r"data.name=cifar11 is no image data set; did you mean cifar10\?"):
+    with pytest.raises(InputError, match=r"data.name=cifar11 is no image data set; did you mean cifar10 or"):
         Images("cifar11")
 
 

@@ -79,6 +79,26 @@ IMAGES: dict[str, Facts] = {
         mean=(125.3, 123.0, 113.9),
         std=(63.0, 62.1, 66.7),
     ),
+    "cifar100": Facts(
+        repo="uoft-cs/cifar100",
+        repo_folder="cifar100",
+        layouts=(
+            Hub(("cifar100", "cifar100/cifar100"), label="fine_label"),
+            Batches(
+                places=(".", "cifar100"),
+                folder="cifar-100-python",
+                archive="cifar-100-python.tar.gz",
+                train=("train",),
+                test="test",
+                label="fine_labels",
+            ),
+        ),
+        sizes={"train": 50_000, "test": 10_000},
+        shape=(3, 32, 32),
+        num_classes=100,
+        mean=_of_255(0.5071, 0.4865, 0.4409),
+        std=_of_255(0.2673, 0.2564, 0.2762),
+    ),
     "svhn": Facts(
         repo="ufldl-stanford/svhn",
         repo_folder="cropped_digits",

@@ -1,4 +1,4 @@
-"""MNIST, Fashion-MNIST, CIFAR-10 and SVHN from files on disk."""
+"""MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100 and SVHN from files on disk."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Images:
     """A set of labelled images of one size, uint8 (N, C, H, W).
 
     Args:
-        name: ``mnist``, ``fashion_mnist``, ``cifar10`` or ``svhn``.
+        name: ``mnist``, ``fashion_mnist``, ``cifar10``, ``cifar100`` or ``svhn``.
         download: Whether to fetch the files from the Hugging Face hub when they are not there.
 
     Error: Exact; the files' formats lose nothing. Where a copy holds fewer images than the official one,

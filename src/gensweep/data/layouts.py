@@ -117,6 +117,8 @@ class Batches:
         train: The training batches, in order.
         test: The test batch.
         label: The key of the labels.
+
+    Every copy of CIFAR holds 50,000 training and 10,000 test images.
     """
 
     places: tuple[str, ...]
@@ -144,11 +146,11 @@ class Batches:
 
     def _splits(self, source: Path, prefix: str) -> Splits:
         splits = {}
-        for split, names in (("train", self.train), ("test", (self.test,))):
+        for split, names, images in (("train", self.train, 50_000), ("test", (self.test,), 10_000)):
             paths = (source,) if prefix else tuple(source / name for name in names)
             members = [prefix + name for name in names]
-            count, read = readers.count_batches, readers.read_batches
-            splits[split] = Files(paths, partial(count, members), partial(read, source, members, self.label))
+            read = partial(readers.read_batches, source, members, self.label)
+            splits[split] = Files(paths, partial(int, images), read)
         return splits
 
 

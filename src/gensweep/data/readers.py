@@ -22,7 +22,6 @@ from gensweep.errors import InputError
 Arrays = tuple[np.ndarray, np.ndarray]
 
 BATCH = 4096  # Parquet rows held encoded at a time
-BATCH_IMAGES = 10_000  # images in every batch file of CIFAR-10
 
 
 @contextmanager
@@ -139,11 +138,6 @@ def _header(file: IO[bytes]) -> tuple[int, ...]:
 
 def _open(path: Path) -> IO[bytes]:
     return gzip.open(path) if path.suffix == ".gz" else open(path, "rb")  # type: ignore[return-value]
-
-
-def count_batches(members: Sequence[str]) -> int:
-    """What the batch files hold in every copy of CIFAR-10; reading them to count takes too long."""
-    return BATCH_IMAGES * len(members)
 
 
 def read_batches(place: Path, members: Sequence[str], label: str = "labels") -> Arrays:

@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from gensweep.data.base import Data
 from gensweep.data.corrupt import draw
 from gensweep.geometry.solution import Layout, Solution
-from gensweep.models.build import initialised
+from gensweep.models.build import drawn
 from gensweep.rng import Stream
 from gensweep.rows import Row, checked
 from gensweep.solutions import loaded, saved
@@ -52,7 +52,7 @@ def run(config: dict[str, Any], say: Callable[[str], None] = print) -> str:
         data = load(config, rng.child("data"))
         if data.note:
             say(data.note)
-        model = initialised(lambda: build(config["model"], data), rng.child("model"))
+        model = drawn(lambda: build(config["model"], data), rng.child("model"))
         model.to(getattr(torch, config["precision"]))
         try:
             if stored.has(*TRAINED):
@@ -88,8 +88,9 @@ def train(config, model, data, rng, stored: Run, say) -> None:
     """Fit, and measure in a callback when the fit has ended."""
     started = time.monotonic()
     init_P = Layout.of(model).pack(dict(model.named_parameters()))
-    budget = config["budget"]
-    protocol = Protocol(config["poison_factor"], config["batch_size"], part(config["optim"]), **budget)
+    settings = {k: config[k] for k in ("poison_factor", "batch_size", "augment", "clip_norm")}
+    schedule = part(config["schedule"])()
+    protocol = Protocol(optimiser=part(config["optim"]), schedule=schedule, **settings, **config["budget"])
 
     def at_end(solution: Solution, outcome: dict[str, Any]) -> None:
         facts = {

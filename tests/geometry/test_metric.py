@@ -4,15 +4,13 @@ from torch import nn
 
 from gensweep.geometry.metric import METRICS, li_direction
 from gensweep.geometry.solution import Layout, Solution
-from gensweep.models.build import initialised
+from gensweep.models.build import drawn
 from gensweep.rng import Stream
 
 
 @pytest.fixture
 def solution():
-    model = initialised(
-        lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Linear(5, 4)), Stream(0)
-    ).double()
+    model = drawn(lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Linear(5, 4)), Stream(0)).double()
     theta = Layout.of(model).pack(dict(model.named_parameters()))
     return Solution(model, theta, theta)
 

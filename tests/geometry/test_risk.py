@@ -8,7 +8,7 @@ from torch.func import functional_call
 from gensweep.data.base import Data, Split
 from gensweep.geometry.risk import Risk
 from gensweep.geometry.solution import Layout, Solution
-from gensweep.models.build import initialised
+from gensweep.models.build import drawn
 from gensweep.rng import Stream
 
 
@@ -19,7 +19,7 @@ def net():
 
 @pytest.fixture
 def problem():
-    model = initialised(net, Stream(0)).double()
+    model = drawn(net, Stream(0)).double()
     x = (Stream(1).uniform(90 * 12) * 256).astype(np.uint8).reshape(90, 3, 2, 2)
     part = Split(x, Stream(2).integers(5, 90), np.arange(90))
     data = Data(part, part, part, part, 5, mean=np.array([9.0, 8, 7]), std=np.array([50.0, 60, 70]))
@@ -126,7 +126,7 @@ def test_products_do_not_depend_on_those_before_and_leave_no_gradient(problem):
 
 def test_products_keep_the_type_of_the_vector():
     """Krylov vectors are float64 whatever the network computes in."""
-    model = initialised(net, Stream(0))
+    model = drawn(net, Stream(0))
     x = (Stream(1).uniform(20 * 12) * 256).astype(np.uint8).reshape(20, 3, 2, 2)
     part = Split(x, Stream(2).integers(5, 20), np.arange(20))
     data = Data(part, part, part, part, 5, mean=np.array([9.0, 8, 7]), std=np.array([50.0, 60, 70]))

@@ -7,7 +7,7 @@ import pytest
 
 from gensweep.data.base import Data, Split
 from gensweep.geometry.solution import Layout, Solution
-from gensweep.models.build import initialised
+from gensweep.models.build import drawn
 from gensweep.models.mlp import MLP
 from gensweep.rng import Stream
 
@@ -26,6 +26,6 @@ def data() -> Data:
 
 @pytest.fixture
 def solution() -> Solution:
-    model = initialised(lambda: MLP((4,), 3, [6]), Stream(2)).double().eval()
+    model = drawn(lambda: MLP((4,), 3, [6]), Stream(2)).double().eval()
     init_P = Layout.of(model).pack(dict(model.named_parameters()))
     return Solution(model, init_P + 0.1, init_P, target_loss=0.5)

@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from gensweep.models.build import initialised
+from gensweep.models.build import drawn
 from gensweep.models.cnn import CNN
 from gensweep.models.preactivation import PreActivationResNet
 from gensweep.models.resnet import ResNet
@@ -43,7 +43,7 @@ def test_a_depth_that_is_none_is_refused():
 
 @pytest.mark.parametrize("build", [lambda: ResNet((1, 8, 8), 10, 20), lambda: CNN((1, 8, 8), 10, 4)])
 def test_logits_have_a_column_per_class(build):
-    model = initialised(build, Stream(0)).eval()
+    model = drawn(build, Stream(0)).eval()
     logits = model(torch.ones(5, 1, 8, 8))
     assert logits.shape == (5, 10)
     assert logits.isfinite().all()

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
+from lightning import Callback
 
+from gensweep.data.base import Data, Split
+from gensweep.models.build import drawn
+from gensweep.models.cnn import CNN
 from gensweep.rng import Stream
 from gensweep.train.augment import PAD, crop_and_flip, cropped
+from gensweep.train.task import Protocol, Task
 
 BLACK = torch.tensor([-1.5, 0.25]).view(1, 2, 1, 1)
 
@@ -50,3 +56,48 @@ def test_the_same_step_sees_the_same_crops_and_all_of_them_occur():
     other = crop_and_flip(x, BLACK, Stream(0, ("step", 4)))
     assert not torch.equal(first, other)
     assert torch.equal(x, images(1).expand(4000, -1, -1, -1))
+
+
+@pytest.fixture
+def pictures():
+    """Sixteen dim and sixteen bright images, raw."""
+    x = (100 * Stream(1).uniform(32 * 64).reshape(32, 1, 8, 8)).astype(np.uint8)
+    y = np.arange(32) % 2
+    x[y == 1] += 100
+    split, none = Split(x, y, np.arange(32)), Split(x[:0], y[:0], np.arange(0))
+    return Data(split, none, none, split, num_classes=2, mean=np.array([100.0]), std=np.array([50.0]))
+
+
+def made(pictures, augment):
+    model = drawn(lambda: CNN((1, 8, 8), 2, 4), Stream(0))
+    protocol = Protocol(0, 8, lambda p: torch.optim.SGD(p, lr=0.1), max_epochs=4, augment=augment)
+    return Task(model, pictures, protocol, Stream(0).child("train"))
+
+
+def test_training_sees_crops_and_evaluation_does_not(pictures, train, weights):
+    plain, cropping = made(pictures, False), made(pictures, True)
+    train(plain, "plain")
+    train(cropping, "cropping")
+    assert weights(plain) != weights(cropping)
+    assert cropping.black.flatten().tolist() == [-2.0]
+    fresh = made(pictures, True)
+    fresh.setup("fit")
+    again = made(pictures, False)
+    again.setup("fit")
+    assert fresh.evaluate() == again.evaluate()
+
+
+def test_an_interrupted_augmented_training_ends_as_one_that_was_not(pictures, train, weights):
+    class Stop(Callback):
+        def on_train_epoch_start(self, trainer, pl_module):
+            if trainer.current_epoch == 2:
+                raise KeyError("interrupted")
+
+    straight, first, second = (made(pictures, True) for _ in range(3))
+    train(straight, "straight")
+    with pytest.raises(KeyError):
+        train(first, "resumed", [Stop()])
+    train(second, "resumed")
+    assert weights(straight) == weights(second)
+    buffers = [torch.cat([b.flatten() for b in task.model.buffers()]) for task in (straight, second)]
+    assert torch.equal(*buffers)

@@ -12,6 +12,7 @@ from lightning import Callback
 from gensweep.table.store import write_atomically
 from gensweep.train.checkpoint import SafeCheckpointIO, payload, usable
 from gensweep.train.fit import CHECKPOINT
+from gensweep.train.schedule import Schedule
 
 CONTENT = {"state_dict": {"w": torch.arange(5.0)}, "epoch": 3}
 
@@ -131,6 +132,42 @@ def test_three_epochs_and_three_more_are_six_bit_for_bit(task, data, train, weig
     assert epochs.trained == [3, 4, 5]
     assert weights(second) == weights(straight)
     assert weights(first) != weights(straight)
+
+
+class Interrupted(Exception):
+    pass
+
+
+class InterruptAt(Callback):
+    """The process ends here, as far as training knows."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == self.epoch:
+            raise Interrupted
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"dropout": 0.5},
+        {"schedule": Schedule("step", (0.3, 0.7))},
+        {"schedule": Schedule("cosine", batch_rule="sqrt", reference_batch=4), "clip_norm": 0.1},
+    ],
+    ids=["dropout", "step", "cosine, clipped"],
+)
+def test_an_interrupted_training_ends_as_one_that_was_not(task, data, train, weights, settings):
+    straight, first, second = (task(data, **settings) for _ in range(3))
+    train(straight, "straight")
+    with pytest.raises(Interrupted):
+        train(first, "resumed", [InterruptAt(3)])
+    torch.rand(7)  # whatever else draws from the global generator
+    epochs = Epochs()
+    train(second, "resumed", [epochs])
+    assert epochs.trained == [3, 4, 5]
+    assert weights(second) == weights(straight)
 
 
 @pytest.mark.parametrize("damage", [lambda p: flip(p, 500), lambda p: p.write_bytes(p.read_bytes()[:-9])])

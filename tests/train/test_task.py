@@ -10,6 +10,7 @@ from lightning import Callback
 
 from gensweep.train.callback import MeasureAtEnd
 from gensweep.train.fit import CHECKPOINT
+from gensweep.train.schedule import Schedule
 from gensweep.train.task import Diverged
 
 
@@ -37,6 +38,10 @@ class ExplodeAt(Callback):
 
 def wild(parameters):
     return torch.optim.SGD(parameters, lr=1e6)
+
+
+def sgd(parameters):
+    return torch.optim.SGD(parameters, lr=0.1)
 
 
 def spoilt(data):
@@ -160,6 +165,50 @@ def test_with_weight_it_does(task, made, train, weights):
     train(some, "a")
     train(none, "b")
     assert weights(some) != weights(none)
+
+
+class Rates(Callback):
+    """Keeps the learning rate of every update."""
+
+    def __init__(self):
+        self.rates = []
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+        self.rates.append(optimizer.param_groups[0]["lr"])
+
+
+def test_the_schedule_moves_the_learning_rate_at_its_milestones(task, data, train):
+    rates = Rates()
+    schedule = Schedule("step", (1 / 3, 2 / 3), 0.1, "linear", 4)
+    train(task(data, schedule=schedule), callbacks=[rates])
+    assert rates.rates == pytest.approx([0.02] * 6 + [0.002] * 6 + [0.0002] * 6)
+
+
+def test_milestones_are_fractions_of_the_updates_that_there_will_be(task, data, train):
+    rates = Rates()
+    train(task(data, max_epochs=99, max_steps=8, schedule=Schedule("step", (0.5,))), callbacks=[rates])
+    assert rates.rates == pytest.approx([0.01] * 4 + [0.001] * 4)
+
+
+def test_a_clipped_gradient_has_the_largest_norm_allowed(task, data, train):
+    class Norms(Callback):
+        def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+            seen.append(torch.cat([p.grad.flatten() for p in pl_module.model.parameters()]).norm().item())
+
+    seen = []
+    train(task(data, clip_norm=0.02), callbacks=[Norms()])
+    assert max(seen) > 0.02  # what Lightning clips comes after this hook
+    clipped, free = task(data, clip_norm=1e-12, optimiser=sgd), task(data, optimiser=sgd)
+    before = [p.clone() for p in clipped.model.parameters()]
+    for one, folder in ((clipped, "clipped"), (free, "free")):
+        train(one, folder)
+    assert (
+        max((p - q).abs().max().item() for p, q in zip(before, clipped.model.parameters(), strict=True))
+        < 1e-9
+    )
+    assert (
+        max((p - q).abs().max().item() for p, q in zip(before, free.model.parameters(), strict=True)) > 1e-3
+    )
 
 
 def test_poison_is_learnt_to_be_wrong(task, made, train):

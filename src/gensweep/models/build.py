@@ -1,21 +1,23 @@
-"""A module with initial weights that depend on a stream alone."""
+"""Where modules draw from PyTorch's own generator: under a stream, and scoped."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
-from torch import nn
 
 from gensweep.rng import Stream
 
+T = TypeVar("T")
 
-def initialised(build: Callable[[], nn.Module], rng: Stream) -> nn.Module:
-    """What ``build`` returns, its weights drawn under ``rng``.
 
-    Modules draw from PyTorch's own generator when they are made. It is put back afterwards, so that
+def drawn(call: Callable[[], T], rng: Stream) -> T:
+    """What ``call`` returns, whatever it draws from PyTorch's own generator drawn under ``rng``.
+
+    Weights when a module is made, dropout when it is run. The generator is put back afterwards, so that
     nobody else's numbers move.
     """
     with torch.random.fork_rng():
         torch.manual_seed(rng.word())
-        return build()
+        return call()

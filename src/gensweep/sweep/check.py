@@ -77,6 +77,8 @@ def check_together(config: Mapping[str, Any]) -> None:
     if config["model"].get("single_logit") and config["data"]["name"] not in TWO_CLASSES:
         raise InputError(f"model.single_logit=true needs two classes, and {config['data']['name']} has more")
     check_images(config["model"], config["data"]["name"])
+    if config["augment"] and config["data"]["name"] in POINTS:
+        raise InputError(f"augment=true crops images, and {config['data']['name']} has points")
     if config["optim"].get("nesterov") and not config["optim"]["momentum"]:
         raise InputError("optim.nesterov=true needs a momentum, but optim.momentum=0; set optim.momentum")
     adaptive = config["measure"].get("adaptive_sharpness")

@@ -15,10 +15,13 @@ SCIENCE = (
     "confusion_size",
     "poison_size",
     "random_labels",
+    "augment",
+    "clip_norm",
     "precision",
     "data",
     "model",
     "optim",
+    "schedule",
     "budget",
 )
 # Keys inside those groups that cannot change a number.

@@ -55,6 +55,7 @@ def fit(
         devices=1,
         max_epochs=task.protocol.max_epochs,
         max_steps=-1 if task.protocol.max_steps is None else task.protocol.max_steps,
+        gradient_clip_val=task.protocol.clip_norm,
         callbacks=[*callbacks, saved, *([RichProgressBar(refresh_rate=50)] if on_terminal() else [])],
         logger=logger,
         plugins=[SafeCheckpointIO(write)],

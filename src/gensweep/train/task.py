@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import lightning
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric
 
 from gensweep.data.base import Data
-from gensweep.data.resident import resident
+from gensweep.data.resident import normaliser, resident
+from gensweep.models.build import drawn
 from gensweep.rng import Stream
+from gensweep.train.augment import crop_and_flip
 from gensweep.train.batches import Batch, Batches
 from gensweep.train.objective import objective, unlikelihood
+from gensweep.train.schedule import Schedule
 
 EVALUATION_CHUNK = 10_000
 
@@ -37,6 +42,9 @@ class Protocol:
         max_steps: Updates, or None.
         target_loss: Stop at the first check with a clean loss at or below this, nats, or None.
         check_every: Epochs between checks: evaluation, stop, checkpoint.
+        schedule: The factor on the learning rate.
+        augment: Whether training images are cropped and flipped at random.
+        clip_norm: Largest norm of the gradient, or None.
     """
 
     poison_factor: float
@@ -46,6 +54,9 @@ class Protocol:
     max_steps: int | None = None
     target_loss: float | None = None
     check_every: int = 1
+    schedule: Schedule = field(default_factory=Schedule)
+    augment: bool = False
+    clip_norm: float | None = None
 
 
 class Task(lightning.LightningModule):
@@ -64,10 +75,13 @@ class Task(lightning.LightningModule):
         self.model, self.data, self.protocol, self.rng = model, data, protocol, rng
         self.running_objective = MeanMetric()
         self.clean_loss = math.inf
+        self.drops = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in model.modules())
 
     def setup(self, stage: str) -> None:
         """Put all examples on the device, once."""
         dtype = next(self.model.parameters()).dtype
+        mean, std = normaliser(self.data, self.device, dtype)
+        self.black = -mean / std
         self.splits = {
             name: resident(s, self.data, self.device, dtype) for name, s in self.data.splits().items()
         }
@@ -85,20 +99,38 @@ class Task(lightning.LightningModule):
         """The batches are there already; asking costs as much as a small network's forward pass."""
         return batch
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The optimiser of the protocol."""
-        return self.protocol.optimiser(self.model.parameters())
+    def configure_optimizers(self) -> Any:
+        """The optimiser of the protocol, and what moves its learning rate."""
+        optimiser = self.protocol.optimiser(self.model.parameters())
+        updates, schedule = self.trainer.estimated_stepping_batches, self.protocol.schedule
+
+        def factor(step: int) -> float:
+            return schedule.factor(step / updates, self.protocol.batch_size)
+
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": {"scheduler": LambdaLR(optimiser, factor), "interval": "step"},
+        }
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The objective of one clean and one poison batch, seen in one forward pass."""
         x, y, poison_x, poison_y = batch
-        outputs = self.model(torch.cat([x, poison_x]))
+        x = torch.cat([x, poison_x])
+        if self.protocol.augment:
+            x = crop_and_flip(x, self.black, self.rng.child("augment", self.global_step))
+        outputs = self.outputs(x)
         poison = (outputs[len(y) :], poison_y) if len(poison_y) else None
         loss = objective((outputs[: len(y)], y), poison, self.protocol.poison_factor)
         if not torch.isfinite(loss):
             raise Diverged(f"the objective became {loss.item()} at update {self.global_step}")
         self.running_objective.update(loss.detach())
         return loss
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """What the network says; with dropout, what it says under the stream of this step."""
+        if not self.drops:
+            return self.model(x)
+        return drawn(lambda: self.model(x), self.rng.child("dropout", self.global_step))
 
     def on_train_epoch_end(self) -> None:
         """Evaluate every split; stop here if the target is reached."""

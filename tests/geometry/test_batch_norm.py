@@ -185,3 +185,17 @@ def test_an_unknown_mode_is_refused():
     solution, data = problem(flat)
     with pytest.raises(InputError, match="batch_norm=frozen is not one of fixed, reestimated, batch"):
         statistics("frozen", Risk(solution, data.train, data))
+
+
+@pytest.mark.parametrize("chunk", [40, 3])
+def test_statistics_of_float32_nets_are_summed_in_float64(chunk):
+    """Far from zero, sums in float32 lose the last digits of the mean."""
+    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(50), nn.Linear(50, 3)).eval()
+    part = split(40, 1)
+    part = Split(part.x + np.float32(1000), part.y, part.index)
+    data = Data(part, part, part, part, 3, mean=np.zeros(1), std=np.ones(1))
+    theta_P = Layout.of(model).pack(dict(model.named_parameters()))
+    found = Reestimated(Risk(Solution(model, theta_P, theta_P), part, data, chunk=chunk))(theta_P)
+    x = torch.from_numpy(part.x).double().flatten(1)
+    assert torch.equal(found["1.running_mean"], x.mean(0).float())
+    torch.testing.assert_close(found["1.running_var"], x.var(0, correction=0).float(), rtol=2e-7, atol=0)

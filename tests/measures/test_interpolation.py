@@ -235,6 +235,10 @@ def test_a_loss_that_is_not_finite_takes_the_barrier_along(solution, data):
 def test_another_end_must_be_a_solution_of_the_same_architecture(solution, data, images):
     model = initialised(lambda: MLP((4,), 3, [7]), Stream(2)).double().eval()
     wide_P = Layout.of(model).pack(dict(model.named_parameters()))
+    unkept = copy.deepcopy(images[0].model)
+    unkept.layers[1] = torch.nn.BatchNorm2d(3, track_running_stats=False).double()
+    with pytest.raises(InputError, match="has another architecture"):
+        list(Interpolation(replace(images[0], model=unkept))(*images, Stream(0)))
     for other, sentence in (
         (Solution(model, wide_P, wide_P), "has another architecture"),
         (images[0], "has another architecture"),

@@ -62,4 +62,5 @@ def components(gram_TT: np.ndarray) -> Components:
     about_mean_TM = vectors[:, :0:-1] * np.sqrt(squares_M)
     coordinates_TM = about_mean_TM - about_mean_TM[-1]
     largest_M = coordinates_TM[np.abs(coordinates_TM).argmax(0), np.arange(len(squares_M))]
-    return Components(coordinates_TM * np.where(largest_M < 0, -1.0, 1.0), squares_M / squares_M.sum())
+    turned_TM = coordinates_TM * np.where(largest_M < 0, -1.0, 1.0) + 0.0  # −0 is 0
+    return Components(turned_TM, squares_M / squares_M.sum())

@@ -45,7 +45,8 @@ class Interpolation:
     seen, unless both ends undergo the same one; so is the order of hidden units.
 
     Trust: Where weights differ in scale, the wider end of the picture is that of the larger weights, not of
-    the flatter minimum. With batch norm, ``interpolated`` and ``fixed`` show a barrier that is partly theirs.
+    the flatter minimum. With batch norm, ``interpolated`` and ``fixed`` show a barrier that is partly theirs,
+    and past an end ``interpolated`` divides by a variance near 0: compare with ``reestimated``.
 
     Source: Keskar et al. 2017 (1609.04836), figure 3; Li et al. 2018 (1712.09913), §3, whose statistics are
     ``interpolated``, where Keskar's are those of a ``batch``.

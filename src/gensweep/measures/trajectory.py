@@ -35,8 +35,8 @@ class Trajectory:
 
     Cost: No forward pass; T²·P multiplications, then about 1000·T² for t-SNE.
 
-    Error: PCA and distances are exact, up to rounding. t-SNE stops at one of many minima; another seed
-    shows another map.
+    Error: PCA and distances are exact, up to rounding. t-SNE begins at the PCA and stops at one of many
+    minima.
 
     Invariance: Turning or shifting the parameter space leaves all but the signs of PCA, which are fixed by
     the largest coordinate, and rounding. Rescaling layers does not.

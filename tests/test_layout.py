@@ -74,7 +74,9 @@ def test_every_experiment_states_its_question_and_composes_at_every_scale(experi
             assert planned.experiment == f"{experiment}-{scale}"
 
 
-@pytest.mark.parametrize("group", ["data", "model", "optim", "schedule", "budget", "hardware", "logger", "measure"])
+@pytest.mark.parametrize(
+    "group", ["data", "model", "optim", "schedule", "budget", "hardware", "logger", "measure"]
+)
 def test_every_number_of_every_yaml_has_a_rule(group):
     for path in (CONF / group).glob("*.yaml"):
         for key, value in flatten(yaml.safe_load(path.read_text())).items():

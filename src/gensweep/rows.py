@@ -86,7 +86,16 @@ QUANTITIES: dict[str, dict[str, str]] = {
         "mean_relative_loss_rise": "nats",
     },
     "slice": {"loss": "nats", "accuracy": "fraction"},
-    "surface": {"loss": "nats"},
+    "surface": {"loss": "nats", "accuracy": "fraction"},
+    "interpolation": {"loss": "nats", "accuracy": "fraction", "barrier": "nats"},
+    "trajectory": {
+        "pca_1": "weight",
+        "pca_2": "weight",
+        "explained": "fraction",
+        "tsne_1": "arbitrary",
+        "tsne_2": "arbitrary",
+        "distance": "weight",
+    },
     "basin": {
         "rollout_loss": "nats",
         "radius": "metric unit",

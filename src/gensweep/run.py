@@ -16,7 +16,7 @@ from gensweep.geometry.solution import Layout, Solution
 from gensweep.models.build import drawn
 from gensweep.rng import Stream
 from gensweep.rows import Row, checked
-from gensweep.solutions import loaded, saved
+from gensweep.solutions import loaded, other_end, saved
 from gensweep.sweep.identity import run_id, science, shards
 from gensweep.table.provenance import provenance
 from gensweep.table.shards import encoded
@@ -121,7 +121,7 @@ def measure(config, solution: Solution, data: Data, stored: Run, say) -> None:
         stored.set_state("measuring", progress=name)
         started = time.monotonic()
         settings = config["measure"][name]
-        estimate = instantiate({**settings, "_partial_": True}, _convert_="all")()
+        estimate = part(settings)(**other_end(settings, solution, Store(Path(config["outputs"]))))
         rows = checked(name, estimate(solution, data, Stream(MEASURE_SEED).child("measure", name)))
         seconds = time.monotonic() - started
         store_rows(stored, shard, rows, settings, seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import nn
 
 from gensweep.data.base import Data
 from gensweep.geometry.solution import Layout, Solution
-from gensweep.table.store import Run
+from gensweep.table.store import Run, Store
 
 
 def saved(
@@ -45,6 +46,17 @@ def loaded(run: Run, model: nn.Module, target_loss: float | None) -> Solution:
     model.load_state_dict(final)
     layout = Layout.of(model)
     return Solution(model.eval(), layout.pack(final), layout.pack(init), target_loss)
+
+
+def other_end(settings: dict[str, Any], solution: Solution, store: Store) -> dict[str, Solution]:
+    """The solution whose run a measure names as its ``other``; nothing when it names none.
+
+    Raises:
+        Damaged: A file does not match its hash.
+    """
+    if settings.get("other", "init") == "init":
+        return {}
+    return {"other": loaded(store.run(settings["other"]), copy.deepcopy(solution.model), None)}
 
 
 def _named(solution: Solution, theta_P: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -89,5 +89,6 @@ def plane():
             for x in (-1.0, 0.0, 1.0)
             for y in (-1.0, 0.0, 1.0)
         ]
+        bowl += [Row("accuracy", 0.5, 0.0, "train", x=row.x, y=row.y) for row in bowl]
         frames.append(frame(f"plane{i}", knobs, "surface", bowl, {"points": 3, "span": 1.0}))
     return pd.concat(frames, ignore_index=True)

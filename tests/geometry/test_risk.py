@@ -51,6 +51,13 @@ def test_chunks_change_nothing(problem):
     assert torch.allclose(parts.grad(solution.theta_P)[1], whole.grad(solution.theta_P)[1], rtol=1e-12)
 
 
+def test_pieces_are_of_nearly_one_size(problem):
+    solution, data = problem
+    risk = Risk(solution, data.train, data, chunk=7)
+    assert sorted(len(y) for _, y in risk.chunks()) == [6] + [7] * 12
+    assert [len(y) for _, y in Risk(solution, data.train, data, chunk=90).chunks()] == [90]
+
+
 def test_gradient_is_the_finite_difference(problem):
     solution, data = problem
     risk = Risk(solution, data.train, data)
@@ -98,9 +105,9 @@ def dense_hessian(solution, data):
     return torch.func.hessian(loss)(solution.theta_P)
 
 
-@pytest.mark.parametrize("chunk", [90, 89, 7])
+@pytest.mark.parametrize("chunk", [90, 89, 7, 1])
 def test_hessian_vector_product_is_the_dense_hessian_whatever_the_chunks(problem, chunk):
-    """Chunks of 89 leave a batch of one, which an unweighted mean over batches would count 89 times."""
+    """At most 7 means twelve pieces of 7 and one of 6, which an unweighted mean would count too much."""
     solution, data = problem
     hessian, product = (
         dense_hessian(solution, data),

@@ -59,7 +59,8 @@ def maps(table: pd.DataFrame) -> pd.DataFrame:
     spread = betas[np.unique(np.linspace(0, len(betas) - 1, MOST).round().astype(int))]
     chosen = [lowest_seed(boundary_rows, beta) for beta in spread]
     ends = {chosen[0], chosen[-1]}
-    surface = table[(table["measure"] == "surface") & table["run_id"].isin(ends)]
+    losses = (table["measure"] == "surface") & (table["quantity"] == "loss")
+    surface = table[losses & table["run_id"].isin(ends)]
     if surface["run_id"].nunique() < len(ends):
         surface = surface.iloc[:0]
     drawn = pd.concat([boundary_rows[boundary_rows["run_id"].isin(chosen)], surface])

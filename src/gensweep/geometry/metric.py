@@ -70,7 +70,8 @@ def li_direction(layout: Layout, theta_P: Tensor, rng: Stream) -> Tensor:
     """A filter-normalised direction for pictures, (P,).
 
     Each filter of a Gaussian draw is rescaled to the norm of the weight filter it stands over; biases
-    and other 1-D tensors get zero.
+    and other 1-D tensors get zero. A filter is a slice of dim 0, which in a transposed convolution, where
+    it would be dim 1, is not one.
 
     Source: Li et al. 2018 (1712.09913), §4, with ``ignore=biasbn`` as in their published figures.
     """

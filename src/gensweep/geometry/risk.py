@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -43,6 +44,7 @@ class SmoothLoss(Loss, Protocol):
 
 
 PerExample = Callable[[Tensor, Tensor], Tensor]
+Buffers = dict[str, Any]  # name → what stands in for a buffer: a tensor, or None for there being none
 
 
 def cross_entropy(logits_NC: Tensor, y_N: Tensor) -> Tensor:
@@ -61,7 +63,7 @@ class Risk:
         solution: Whose network; the parameters are given with each call.
         split: Examples to average over.
         data: The constants that normalise them.
-        chunk: Examples per forward pass.
+        chunk: Most examples per forward pass; what is more goes through in pieces of nearly one size.
         per_example: The loss of each example, from float64 logits (N, C) and labels (N,).
 
     Error: Exact for the split, up to rounding of the forward pass.
@@ -85,16 +87,18 @@ class Risk:
         """Number of examples N."""
         return len(self.y)
 
-    def _chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return zip(self.x.split(self.chunk), self.y.split(self.chunk), strict=True)
+    def chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Normalised inputs and labels, a piece at a time."""
+        pieces = max(1, math.ceil(len(self) / self.chunk))
+        return zip(self.x.tensor_split(pieces), self.y.tensor_split(pieces), strict=True)
 
-    def _forward(self, theta_P: Tensor, x: Tensor) -> Tensor:
-        return functional_call(self.model, self.layout.unpack(theta_P), (x,))
+    def _forward(self, theta_P: Tensor, x: Tensor, buffers: Buffers | None = None) -> Tensor:
+        return functional_call(self.model, {**self.layout.unpack(theta_P), **(buffers or {})}, (x,))
 
     @torch.no_grad()
-    def logits(self, theta_P: Tensor) -> Tensor:
-        """Outputs of the network, (N, C)."""
-        return torch.cat([self._forward(theta_P, x) for x, _ in self._chunks()])
+    def logits(self, theta_P: Tensor, buffers: Buffers | None = None) -> Tensor:
+        """Outputs of the network, (N, C); ``buffers`` stand in for its own, see `batch_norm`."""
+        return torch.cat([self._forward(theta_P, x, buffers) for x, _ in self.chunks()])
 
     def losses(self, theta_P: Tensor) -> Tensor:
         """Loss of each example, float64 (N,)."""
@@ -111,9 +115,9 @@ class Risk:
         """Mean loss at each point, float64 (K,); the points may come from a generator."""
         return np.array([self(theta_P) for theta_P in thetas])
 
-    def loss_and_accuracy(self, theta_P: Tensor) -> tuple[float, float]:
+    def loss_and_accuracy(self, theta_P: Tensor, buffers: Buffers | None = None) -> tuple[float, float]:
         """Mean loss in nats, and the fraction classified right."""
-        logits = self.logits(theta_P)
+        logits = self.logits(theta_P, buffers)
         return self._losses(logits).mean().item(), (logits.argmax(1) == self.y).double().mean().item()
 
     def grad(self, theta_P: Tensor) -> tuple[float, Tensor]:
@@ -121,7 +125,7 @@ class Risk:
         point = theta_P.detach().clone().requires_grad_()
         total = torch.zeros((), dtype=torch.float64, device=point.device)
         gradient = torch.zeros_like(theta_P)
-        for x, y in self._chunks():
+        for x, y in self.chunks():
             loss = self._share(point, x, y)
             gradient += torch.autograd.grad(loss, point)[0]
             total += loss.detach()
@@ -140,7 +144,7 @@ class Risk:
 
         def product(v_P: Tensor) -> Tensor:
             total, v = torch.zeros_like(v_P), v_P.to(point)
-            for x, y in self._chunks():
+            for x, y in self.chunks():
                 slope = self._slope(point, x, y) if kept is None else kept
                 total += torch.autograd.grad(slope, point, v, retain_graph=kept is not None)[0]
             return total

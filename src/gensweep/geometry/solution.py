@@ -51,12 +51,14 @@ class Solution:
         theta_P: Final parameters θ*, (P,).
         init_P: Initial parameters θ₀, (P,).
         target_loss: The training loss that the budget asked for, in nats per example, or None.
+        path_TP: Parameters that training passed, from θ₀ to θ*, (T, P); None when only those two were kept.
     """
 
     model: nn.Module
     theta_P: Tensor
     init_P: Tensor
     target_loss: float | None = None
+    path_TP: Tensor | None = None
 
     @property
     def layout(self) -> Layout:

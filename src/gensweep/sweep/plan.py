@@ -20,6 +20,7 @@ from gensweep.data.corrupt import check_sizes
 from gensweep.errors import InputError
 from gensweep.sweep import identity
 from gensweep.sweep.compose import composed, composer
+from gensweep.sweep.other import named
 from gensweep.table.store import DIVERGED, TRAINED, Run, Store
 
 MOST_VALUES = 10_000  # in one range of a grid
@@ -126,6 +127,11 @@ def point(overrides: tuple[str, ...], config_dir: str | None = None) -> Job:
         InputError: What is wrong with it.
     """
     config, _ = composed(overrides, config_dir)
+    for name, settings in named(config["measure"]).items():
+        raise InputError(
+            f"measure.{name}.other={settings['other']} names a run; once both are trained, "
+            f"`gensweep measure RUN measure={name}` takes it"
+        )
     try:
         dataset: DataSet = instantiate(config["data"])
     except InstantiationException as error:  # around what the data set itself has to say

@@ -9,6 +9,7 @@ from pathlib import Path
 from gensweep.errors import InputError
 from gensweep.sweep.compose import composed
 from gensweep.sweep.launch import attempt
+from gensweep.sweep.other import resolved
 from gensweep.sweep.plan import Job
 from gensweep.table.store import TRAINED, Store
 
@@ -26,7 +27,8 @@ def remeasure(words: Sequence[str], outputs: Path) -> int:
         The exit code of the worst of them.
 
     Raises:
-        InputError: A run is unknown or untrained, or an override is not about measuring.
+        InputError: A run is unknown or untrained, or an override is not about measuring, or a measure
+            names another run that the first cannot be held against.
     """
     overrides = [w for w in words if "=" in w]
     for override in overrides:
@@ -34,8 +36,9 @@ def remeasure(words: Sequence[str], outputs: Path) -> int:
             raise InputError(
                 f"{override}: a stored run keeps its science; only measure… and hardware… can be given here"
             )
-    config, _ = composed(tuple(overrides))
-    runs = [Store(outputs).find(w) for w in words if "=" not in w]
+    config, _ = composed(tuple(map(_as_text, overrides)))
+    store = Store(outputs)
+    runs = [store.find(w) for w in words if "=" not in w]
     if not runs:
         raise InputError("name at least one run; `gensweep status` lists them")
     for run in runs:
@@ -43,7 +46,17 @@ def remeasure(words: Sequence[str], outputs: Path) -> int:
             raise InputError(
                 f"run {run.run_id} has no undamaged solution to measure; it is {run.state()['state']}"
             )
-    jobs = [Job((), {**config, **run.config(), "outputs": str(outputs)}) for run in runs]
+    measures = [resolved(config["measure"], run, store) for run in runs]
+    jobs = [
+        Job((), {**config, **run.config(), "measure": asked, "outputs": str(outputs)})
+        for run, asked in zip(runs, measures, strict=True)
+    ]
     codes = [0 if job.finished() else attempt(job) for job in jobs]
     print(f"{codes.count(0)} of {len(codes)} runs measured", file=sys.stderr)
     return max(codes)
+
+
+def _as_text(override: str) -> str:
+    """The beginning of a run's name in quotes; Hydra would take 148998 for a number."""
+    key, _, value = override.partition("=")
+    return f"{key}='{value}'" if key.endswith(".other") and value.isalnum() else override

@@ -1,0 +1,74 @@
+"""The other run that a measure goes to, looked up and held against the first. No torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from safetensors.numpy import load
+
+from gensweep.errors import InputError
+from gensweep.sweep.check import POINTS
+from gensweep.table.store import TRAINED, Run, Store
+
+
+def resolved(measures: dict[str, Any], run: Run, store: Store) -> dict[str, Any]:
+    """The settings of all measures, with the full name of a run wherever ``other`` has its beginning.
+
+    Args:
+        measures: Measure → settings; an ``other`` that is ``init`` stays.
+        run: Which is to be measured; trained.
+        store: Where the other one is.
+
+    Raises:
+        InputError: There is no such run, or no line leads from one to the other.
+    """
+    found = dict(measures)
+    for name, settings in named(measures).items():
+        setting = f"measure.{name}.other={settings['other']}"
+        try:
+            other = store.find(settings["other"])
+        except InputError as error:
+            raise InputError(f"{setting}: {error}") from None
+        _check(run, other, setting)
+        found[name] = {**settings, "other": other.run_id}
+    return found
+
+
+def named(measures: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The measures that name a run."""
+    return {name: s for name, s in measures.items() if s.get("other", "init") != "init"}
+
+
+def _check(run: Run, other: Run, setting: str) -> None:
+    if other.run_id == run.run_id:
+        raise InputError(f"{setting} is run {run.run_id} itself; name another one, or init")
+    if not other.has(*TRAINED):
+        raise InputError(
+            f"{setting}: run {other.run_id} has no undamaged solution; it is {other.state()['state']}"
+        )
+    if _network(run) != _network(other):
+        raise InputError(
+            f"{setting}: run {other.run_id} has another network than run {run.run_id}; "
+            "model and precision must be the same"
+        )
+    if _examples(run) != _examples(other):
+        raise InputError(
+            f"{setting}: run {other.run_id} has other training or test examples than run {run.run_id}; "
+            "data, sizes and labels must be the same"
+        )
+
+
+def _network(run: Run) -> Any:
+    config = run.config()
+    return config["precision"], {k: v for k, v in config["model"].items() if k != "name"}
+
+
+def _examples(run: Run) -> Any:
+    """The data set, and the numbers and labels of what was drawn from it, in whatever order."""
+    config, splits = run.config(), load(run.read("splits.safetensors"))
+    pairs = [
+        sorted(zip(splits[f"{name}.index"].tolist(), splits[f"{name}.label"].tolist(), strict=True))
+        for name in ("train", "test")
+    ]
+    # Points are made anew under each seed, and their numbers say nothing of where they are.
+    return config["data"], config["seed"] if config["data"]["name"] in POINTS else None, pairs

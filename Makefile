@@ -60,6 +60,9 @@ $(BENCH)/.ready: pyproject.toml constraints.txt benchmarks/constraints.txt
 	$(BENCH)/bin/pip install -qq --disable-pip-version-check -c benchmarks/constraints.txt -e .
 	for peer in $(PEERS); do $(BENCH)/bin/pip install -qq --disable-pip-version-check -c benchmarks/constraints.txt $$peer \
 	  || echo "$$peer could not be installed; the table goes on without it"; done
+	@# curvlinops pulls it in and does without it; one that does not fit torch breaks the import of torchmetrics.
+	@$(BENCH)/bin/python -c 'import torchvision' 2>/dev/null || { echo "torchvision does not fit this torch: taken out again"; \
+	  $(BENCH)/bin/pip uninstall -qq --disable-pip-version-check -y torchvision; }
 	@touch $@
 
 clean: ## delete the environments; outputs stay

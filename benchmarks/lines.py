@@ -177,9 +177,9 @@ def noise(net: Net) -> Iterator[Line]:
     yield Line(net.name, "mean_loss_rise, nats", known, pick(rows, "mean_loss_rise", f"{DRAWS // 2} F"))
 
 
-def basin(net: Net, cutoff: float, draws: int) -> Iterator[Line]:
+def basin(net: Net, cutoff: float, draws: int, particles: int = 50) -> Iterator[Line]:
     """The first radius of `basin`, its trace formula, and the local volume where draws can reach it."""
-    measure = Basin(cutoffs=(cutoff,), directions=1, replicates=8 if draws else 0)
+    measure = Basin(cutoffs=(cutoff,), directions=1, particles=particles, replicates=8 if draws else 0)
     rows = list(measure(net.solution, net.data, RNG))
     base, rms_P = exact.mean_loss(net), exact.filter_rms(net)
     size = int((rms_P > 0).sum())

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+# All tests share one computation.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("agreement")]
 ABSENT = ("curvlinops", "pyhessian", "loss_landscapes", "pathnorm")
 
 

@@ -6,11 +6,13 @@ SCALE ?= laptop
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BENCH := .venv-bench
+PEERS := curvlinops-for-pytorch pyhessian loss-landscapes
 FIGURES := poison-accuracy poison-boundaries basin-rollout volume-gap
 # One thread each: two fighting threads are slower than one.
 export OMP_NUM_THREADS := 1
 
-.PHONY: help setup quickstart test check docs figures clean
+.PHONY: help setup quickstart test check docs figures bench clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z%-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,5 +54,19 @@ figures: $(READY) ## all figures at SCALE; one that fails does not stop the othe
 	@failed=; for name in $(FIGURES); do $(MAKE) --no-print-directory fig-$$name SCALE=$(SCALE) || failed="$$failed $$name"; done; \
 	 [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
-clean: ## delete the environment; outputs stay
-	rm -rf $(VENV)
+bench: $(BENCH)/.ready ## every measure beside peers and exact answers, as a table
+	$(BENCH)/bin/python benchmarks/agreement.py
+
+# Peers never touch .venv, and one that cannot be installed is missing in the table, which says so.
+$(BENCH)/.ready: pyproject.toml constraints.txt benchmarks/constraints.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/pip install -qq --disable-pip-version-check -c benchmarks/constraints.txt -e .
+	for peer in $(PEERS); do $(BENCH)/bin/pip install -qq --disable-pip-version-check -c benchmarks/constraints.txt $$peer \
+	  || echo "$$peer could not be installed; the table goes on without it"; done
+	@# curvlinops pulls it in and does without it; one that does not fit torch breaks the import of torchmetrics.
+	@$(BENCH)/bin/python -c 'import torchvision' 2>/dev/null || { echo "torchvision does not fit this torch: taken out again"; \
+	  $(BENCH)/bin/pip uninstall -qq --disable-pip-version-check -y torchvision; }
+	@touch $@
+
+clean: ## delete the environments; outputs stay
+	rm -rf $(VENV) $(BENCH)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -54,7 +55,7 @@ def filterwise(solution: Solution) -> Metric:
     parts = solution.layout.unpack(solution.theta_P)
     scales = {name: _rms(w) if w.dim() > 1 else torch.zeros_like(w) for name, w in parts.items()}
     rms_P = solution.layout.pack(scales)
-    return Metric(rms_P * (rms_P > 0).sum().sqrt())
+    return Metric(rms_P * math.sqrt(int((rms_P > 0).sum())))
 
 
 def _rms(weight: Tensor) -> Tensor:

@@ -119,6 +119,33 @@ QUANTITIES: dict[str, dict[str, str]] = {
         "products": "HVPs",
     },
     "hessian_ratio": {"ratio": "fraction", "products": "HVPs"},
+    "gradient": {
+        "gradient_norm": "nats/weight",
+        "gradient_variance": "nats²/weight²",
+        "fisher_rao": "nats",
+        "fisher_rao_model": "nats",
+    },
+    "magnitude_sharpness": {
+        "magnitude_sigma": "fraction",
+        "magnitude_sigma_low": "fraction",
+        "magnitude_sigma_high": "fraction",
+        "inverse_sigma_squared": "dimensionless",
+        "pac_bayes_init": "nats",
+        "pac_bayes_orig": "nats",
+        "magnitude_alpha": "fraction",
+        "magnitude_alpha_low": "fraction",
+        "magnitude_alpha_high": "fraction",
+        "inverse_alpha_squared": "dimensionless",
+        "evaluations": "accuracies",
+        "evaluations_worst": "gradients",
+    },
+    "llc": {
+        "llc": "dimensionless",
+        "acceptance": "fraction",
+        "r_hat": "ratio",
+        "equipartition": "fraction",
+        "evaluations": "gradients",
+    },
     "boundary": {"probability": "fraction", "train_point": "class"},
 }
 

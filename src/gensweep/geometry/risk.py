@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.func import functional_call, jvp
 
 from gensweep.data.base import Data, Split
 from gensweep.data.resident import resident
@@ -130,6 +130,26 @@ class Risk:
             gradient += torch.autograd.grad(loss, point)[0]
             total += loss.detach()
         return total.item(), gradient
+
+    def example_grads(self, theta_P: Tensor, which: Iterable[int]) -> Iterator[Tensor]:
+        """The gradient of the loss of single examples, (P,) each, so that N × P numbers never stand at once.
+
+        Args:
+            theta_P: Where.
+            which: Places of the examples in the split.
+        """
+        point = theta_P.detach().clone().requires_grad_()
+        for i in which:
+            loss = self.per_example(self._forward(point, self.x[i : i + 1]).double(), self.y[i : i + 1])
+            yield torch.autograd.grad(loss.sum(), point)[0]
+
+    def logits_along(self, theta_P: Tensor, v_P: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs of the network and their derivative along v, (N, C) each, in one forward-mode pass."""
+        pairs = [
+            jvp(lambda p, x=x: self._forward(p, x), (theta_P,), (v_P.to(theta_P),))[:2]
+            for x, _ in self._chunks()
+        ]
+        return torch.cat([f for f, _ in pairs]), torch.cat([u for _, u in pairs])
 
     def hvp(self, theta_P: Tensor) -> Product:
         """The Hessian at a point as a function v ↦ Hv, by differentiating the gradient once more.

@@ -5,22 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
+import torch
 from torch import Tensor
 
 from gensweep.data.base import Data
-from gensweep.geometry.certify import Interval, certified_crossing
-from gensweep.geometry.noise import expected_rise, gaussian
+from gensweep.geometry.noise import expected_rise
 from gensweep.geometry.risk import Loss, Risk
 from gensweep.geometry.solution import Solution
+from gensweep.geometry.tolerance import ACCURACY_DROP, middle, tolerated_noise
 from gensweep.rng import Stream
 from gensweep.rows import Row, not_applicable
-
-ACCURACY_DROP = 0.1  # that defines σ, in Jiang et al. and in the code of Dziugaite et al.
-START = 0.1  # first σ of the search
-RTOL = 0.1  # width of the interval of σ
 
 
 @dataclass(frozen=True)
@@ -85,25 +80,9 @@ def tolerated(accuracy: Callable[[Tensor], float], theta_P: Tensor, rng: Stream)
                 name, f"the accuracy, {base:.3g}, cannot drop by {ACCURACY_DROP}", split="train"
             )
         return
-
-    def drops(sigma: float, draws: range) -> np.ndarray:
-        noise = (gaussian(rng.child("draw", k), theta_P) for k in draws)
-        return np.array([base - accuracy(theta_P + sigma * z) for z in noise])
-
-    found = certified_crossing(drops, ACCURACY_DROP, START, RTOL)
-    value, stderr, flag = _summary(found)
+    found = tolerated_noise(accuracy, theta_P, lambda sigma: sigma * torch.ones_like(theta_P), rng)
+    value, stderr, flag = middle(found, "σ")
     high = found.high if math.isfinite(found.high) else math.nan
     for name, number, error in zip(names, (value, found.low, high), (stderr, 0.0, 0.0), strict=True):
         yield Row(name, number, error, split="train", **flag)
     yield Row("evaluations", found.evaluations, split="train")
-
-
-def _summary(found: Interval) -> tuple[float, float, dict[str, Any]]:
-    if math.isinf(found.high):
-        reason = "the accuracy never drops that far: a lower bound"
-        return found.low, math.nan, {"status": "censored", "reason": reason}
-    flag: dict[str, Any] = {}
-    if not found.closed:
-        reason = f"the noise leaves σ open between {found.low:.3g} and {found.high:.3g}"
-        flag = {"status": "not_converged", "reason": reason}
-    return math.sqrt(found.low * found.high), (found.high - found.low) / 2, flag

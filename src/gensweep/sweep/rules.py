@@ -151,6 +151,10 @@ RULES: dict[str, tuple[Check, str]] = {
     "measure.*.particles": whole(10),
     "measure.*.moves": whole(1),
     "measure.*.replicates": whole(0),
+    "measure.*.examples": optional(whole(2)),
+    "measure.*.floor": real(0),
+    "measure.*.gamma": POSITIVE,
+    "measure.*.chains": whole(4),
 }
 
 

@@ -4,9 +4,9 @@ import torch
 from known import Bowl, with_spectrum
 from scipy.stats import chi2
 
+from gensweep.geometry import rays
 from gensweep.geometry.metric import Metric
 from gensweep.geometry.volume import log10_ball
-from gensweep.measures import basin
 from gensweep.measures.basin import Basin
 from gensweep.rng import Stream
 from gensweep.rows import checked
@@ -22,6 +22,7 @@ def walk(loss, scale=None, **settings):
         "max_radius": 100.0,
         "scan_points": 41,
         "replicates": 0,
+        "rank": 0,
         **settings,
     }
     rows = checked("basin", Basin(**settings).walk(loss, loss.centre, Metric(scale), Stream(0)))
@@ -89,7 +90,7 @@ def test_more_rays_leave_the_first_ones_alone():
 def test_blocks_of_rays_change_nothing(monkeypatch):
     bowl = Bowl(np.geomspace(1, 100, 20))
     whole = walk(bowl)
-    monkeypatch.setattr(basin, "BLOCK", 60)
+    monkeypatch.setattr(rays, "BLOCK", 60)
     assert repr(walk(bowl)) == repr(whole)
 
 

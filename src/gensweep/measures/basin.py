@@ -8,23 +8,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from gensweep.data.base import Data
+from gensweep.geometry.ellipsoid import ellipsoid
 from gensweep.geometry.lanczos import Hessian
 from gensweep.geometry.local_volume import Splitting, gaussian_masses
 from gensweep.geometry.metric import METRICS, Metric
-from gensweep.geometry.radius import Crossings, first_crossings, joined
-from gensweep.geometry.risk import Risk, SmoothLoss
+from gensweep.geometry.radius import Crossings
+from gensweep.geometry.rays import Rays
+from gensweep.geometry.risk import TWO_LOGITS, Risk, SmoothLoss, cross_entropy, normalised_cross_entropy
 from gensweep.geometry.solution import Solution
 from gensweep.geometry.trace import trace
-from gensweep.geometry.volume import LN10, bootstrap_stderr, effective_sample_size, log10_mean_power
+from gensweep.geometry.volume import LN10, StarVolume, star_volume
 from gensweep.rng import Stream
 from gensweep.rows import Row, not_applicable
 
 ENOUGH_RAYS = 20  # below this effective number a volume was off by more than its error bar says
-BLOCK = 2**26  # scalars of directions held at a time
+Places = list[tuple[float, float]]  # (cutoff, its height above the loss at the solution), nats, ascending
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,18 @@ class Basin:
     particles: int = 50
     moves: int = 10
     replicates: int = 3
+    rank: int = 30
+    logit_normalised: bool = False
 
     def __call__(self, solution: Solution, data: Data, rng: Stream) -> Iterator[Row]:
         """The rows of one solution."""
-        metric = METRICS[self.metric](solution)
-        yield from self.walk(Risk(solution, data.train, data), solution.theta_P, metric, rng)
+        if self.logit_normalised and data.num_classes == 2:
+            for cutoff in sorted(self.cutoffs):
+                yield from self.no_basin(cutoff, TWO_LOGITS)
+            return
+        per_example = normalised_cross_entropy if self.logit_normalised else cross_entropy
+        risk = Risk(solution, data.train, data, per_example=per_example)
+        yield from self.walk(risk, solution.theta_P, METRICS[self.metric](solution), rng)
 
     def walk(self, loss: SmoothLoss, theta_P: Tensor, metric: Metric, rng: Stream) -> Iterator[Row]:
         """The measure for any loss, so that a test can put a bowl where the network goes."""
@@ -84,27 +92,62 @@ class Basin:
         levels = cutoffs + base * self.relative
         walls = levels > base
         for cutoff in cutoffs[~walls]:
-            yield from no_basin(cutoff, base)
+            reason = f"the loss at the solution, {base:.3g}, is not below the cutoff {cutoff:g}"
+            yield from self.no_basin(cutoff, f"{reason}: there is no basin")
         if not walls.any():
             return
         scan = np.geomspace(self.min_radius, self.max_radius, self.scan_points)
-        found = self.crossings(loss, theta_P, metric, rng, base, levels[walls], scan)
-        yield from rollouts(found, base, scan)
-        yield Row("dimensions", metric.dimensions)
-        yield Row("evaluations", found.evaluations, split="train")
-        for c, cutoff in enumerate(cutoffs[walls]):
-            yield from radii(found.radius_KC[:, c], found.status_KC[:, c], cutoff)
-            yield from volume(
-                found.radius_KC[:, c],
-                found.status_KC[:, c],
-                cutoff,
-                metric.dimensions,
-                rng.child("bootstrap"),
-            )
+        rtol = min(1e-6, 0.01 / metric.dimensions)
+        rays = Rays(loss, theta_P, metric, base, levels[walls], scan, rtol, self.directions, rng.child("ray"))
         places = list(zip(cutoffs[walls].tolist(), (levels[walls] - base).tolist(), strict=True))
-        yield from by_trace(loss, theta_P, metric, places, rng.child("trace"))
+        yield Row("dimensions", metric.dimensions)
+        yield from self.plain(rays, places, rng.child("bootstrap"))
+        hessian = metric.hessian(loss.hvp(theta_P))
+        yield from by_trace(hessian, places, rng.child("trace"))
+        if self.rank:
+            yield from self.preconditioned(rays, hessian, places, rng)
+        yield Row("products", hessian.products, split="train")
         if self.replicates:
             yield from self.local(loss, theta_P, metric, base, places, rng.child("local"))
+
+    def no_basin(self, cutoff: float, reason: str) -> Iterator[Row]:
+        """The rows of a cutoff without a volume."""
+        names = ["log10_volume", "log10_volume_jensen", "log10_volume_trace"]
+        names += ["log10_volume_preconditioned"] * bool(self.rank)
+        names += ["log10_local_volume"] * bool(self.replicates)
+        for quantity in names:
+            yield not_applicable(quantity, reason, split="train", x=float(cutoff))
+
+    def plain(self, rays: Rays, places: Places, rng: Stream) -> Iterator[Row]:
+        """The rays as they are, and both volumes that they make."""
+        found = rays.uniform()
+        yield from rollouts(found, rays.base, rays.scan_S)
+        yield Row("evaluations", found.evaluations, split="train")
+        for c, (cutoff, _) in enumerate(places):
+            yield from radii(found, c, cutoff)
+            star = star_volume(*log_brackets(found, c), rays.metric.dimensions, rng)
+            yield from volumes(star, found.status_KC[:, c], cutoff)
+
+    def preconditioned(self, rays: Rays, hessian: Hessian, places: Places, rng: Stream) -> Iterator[Row]:
+        """The volume along rays that lean towards the flat directions."""
+        floor = 2 * places[-1][1] / self.max_radius**2
+        try:
+            shape = ellipsoid(hessian, self.rank, floor, rng.child("ellipsoid"))
+        except FloatingPointError as error:
+            flag: dict[str, Any] = {"status": "nonfinite", "reason": str(error)}
+            for cutoff, _ in places:
+                yield Row("log10_volume_preconditioned", math.nan, math.nan, "train", x=cutoff, **flag)
+            return
+        found, log_length_K = rays.stretched(shape)
+        yield Row("preconditioned_evaluations", found.evaluations, split="train")
+        for c, (cutoff, _) in enumerate(places):
+            inner_K, outer_K = log_brackets(found, c)
+            star = star_volume(
+                inner_K - log_length_K, outer_K - log_length_K, rays.metric.dimensions, rng.child("bootstrap")
+            )
+            value, flag = star.log10 + shape.logdet / LN10, caution(star, found.status_KC[:, c])
+            yield Row("log10_volume_preconditioned", value, star.stderr, "train", x=cutoff, **flag)
+            yield Row("ess_preconditioned", star.ess, split="train", x=cutoff)
 
     def local(self, loss, theta_P, metric, base, places, rng) -> Iterator[Row]:
         """The Gaussian local volume at every cutoff, and the losses it took."""
@@ -124,29 +167,6 @@ class Basin:
             yield Row("log10_local_volume", mass.log10, mass.stderr, **at)
         yield Row("local_evaluations", spent, split="train")
 
-    def crossings(self, loss, theta_P, metric, rng, base, levels, scan) -> Crossings:
-        """All rays, in blocks whose directions fit into memory."""
-        block = max(1, BLOCK // len(theta_P))
-        parts = []
-        for first in range(0, self.directions, block):
-            rays = range(first, min(first + block, self.directions))
-            steps_KP = torch.stack([metric.direction(rng.child("ray", k)) for k in rays])
-
-            def profile(radius_M: np.ndarray, ray_M: np.ndarray, steps_KP: Tensor = steps_KP) -> np.ndarray:
-                places = zip(radius_M.tolist(), ray_M.tolist(), strict=True)
-                return loss.many(theta_P + r * steps_KP[k] for r, k in places)
-
-            rtol = min(1e-6, 0.01 / metric.dimensions)
-            parts.append(first_crossings(profile, len(rays), base, levels, scan, rtol))
-        return joined(parts)
-
-
-def no_basin(cutoff: float, base: float) -> Iterator[Row]:
-    """The rows of a cutoff that lies below the loss at the solution."""
-    reason = f"the loss at the solution, {base:.3g}, is not below the cutoff {cutoff:g}: there is no basin"
-    for quantity in ("log10_volume", "log10_volume_jensen", "log10_volume_trace", "log10_local_volume"):
-        yield not_applicable(quantity, reason, split="train", x=float(cutoff))
-
 
 def rollouts(found: Crossings, base: float, scan: np.ndarray) -> Iterator[Row]:
     """The loss along each ray at the scan's radii, up to the first point above the highest cutoff."""
@@ -157,46 +177,50 @@ def rollouts(found: Crossings, base: float, scan: np.ndarray) -> Iterator[Row]:
                 yield Row("rollout_loss", loss, split="train", index=k, x=radius)
 
 
-def radii(radius_K: np.ndarray, status_K: np.ndarray, cutoff: float) -> Iterator[Row]:
-    """The radius of each ray at one cutoff."""
-    reasons = {"censored": "no crossing before max_radius", "not_converged": "the bracket did not close"}
-    for k, (radius, status) in enumerate(zip(radius_K.tolist(), status_K.tolist(), strict=True)):
-        reason = reasons.get(status, "")
-        yield Row("radius", radius, 0.0, "train", k, float(cutoff), status=status, reason=reason)
+def radii(found: Crossings, c: int, cutoff: float) -> Iterator[Row]:
+    """The radius of each ray at one cutoff, half of its bracket's width for an error."""
+    reasons = {"censored": "no crossing before max_radius: a lower bound, by an unknown length"}
+    columns = (found.radius_KC[:, c], found.width_KC[:, c], found.status_KC[:, c])
+    for k, (radius, width, status) in enumerate(zip(*(x.tolist() for x in columns), strict=True)):
+        loose = f"the loss settles the radius to {width / radius:.2g} of it" if status != "ok" else ""
+        reason = reasons.get(status, loose)
+        yield Row("radius", radius, width / 2, "train", k, cutoff, status=status, reason=reason)
 
 
-def volume(radius_K: np.ndarray, status_K: np.ndarray, cutoff: float, n: int, rng: Stream) -> Iterator[Row]:
+def log_brackets(found: Crossings, c: int) -> tuple[np.ndarray, np.ndarray]:
+    """Logarithms of the radii at one cutoff and of the outer ends of their brackets, if they have one."""
+    radius_K = found.radius_KC[:, c]
+    return np.log(radius_K), np.log(radius_K + np.nan_to_num(found.width_KC[:, c]))
+
+
+def volumes(star: StarVolume, status_K: np.ndarray, cutoff: float) -> Iterator[Row]:
     """Both volumes at one cutoff, and how many rays carry the first."""
-    place: dict[str, Any] = {"split": "train", "x": float(cutoff)}
-    with np.errstate(divide="ignore"):  # a radius of 0 becomes a volume of 0, and is flagged as such
-        log_r = np.log(radius_K)
-    censored = int((status_K == "censored").sum())
-    ess = effective_sample_size(log_r, n)
-    flag: dict[str, Any] = {}
+    place: dict[str, Any] = {"split": "train", "x": cutoff}
+    yield Row("log10_volume", star.log10, star.stderr, **place, **caution(star, status_K))
+    flag = caution(star, status_K, means=True)
+    yield Row("log10_volume_jensen", star.jensen, star.jensen_stderr, **place, **flag)
+    yield Row("ess", star.ess, **place)
+    yield Row("censored_fraction", float((status_K == "censored").mean()), **place)
+
+
+def caution(star: StarVolume, status_K: np.ndarray, means: bool = False) -> dict[str, Any]:
+    """Why a volume, or with ``means`` its Jensen bound, is not to be taken as it stands."""
+    k, censored, loose = len(status_K), (status_K == "censored").sum(), (status_K == "not_converged").sum()
     if censored:
-        reason = f"{censored} of {len(log_r)} rays reached max_radius: a lower bound"
-        flag = {"status": "censored", "reason": reason}
-    thin: dict[str, Any] = {
-        "status": "low_ess",
-        "reason": f"{ess:.1f} of {len(log_r)} rays carry it: a lower bound",
-    }
-    yield Row(
-        "log10_volume",
-        log10_mean_power(log_r, n),
-        bootstrap_stderr(log_r, n, rng),
-        **place,
-        **(flag or (thin if ess < ENOUGH_RAYS else {})),
-    )
-    spread = float(log_r.std(ddof=1)) / math.sqrt(len(log_r)) if len(log_r) > 1 else math.nan
-    yield Row("log10_volume_jensen", float(n * log_r.mean() / LN10), n * spread / LN10, **place, **flag)
-    yield Row("ess", ess, **place)
-    yield Row("censored_fraction", censored / len(log_r), **place)
+        return {"status": "censored", "reason": f"{censored} of {k} rays reached max_radius: a lower bound"}
+    if star.ess < ENOUGH_RAYS and not means:
+        return {"status": "low_ess", "reason": f"{star.ess:.1f} of {k} rays carry it: a lower bound"}
+    if loose and star.slack > star.sampling:
+        return {
+            "status": "not_converged",
+            "reason": f"{loose} of {k} radii are loose, by {star.slack:.2g} orders",
+        }
+    return {}
 
 
-def by_trace(loss: SmoothLoss, theta_P: Tensor, metric: Metric, places: list, rng: Stream) -> Iterator[Row]:
+def by_trace(hessian: Hessian, places: Places, rng: Stream) -> Iterator[Row]:
     """The volume that the trace of the Hessian foretells at each (cutoff, height)."""
-    product, n = loss.hvp(theta_P), metric.dimensions
-    hessian = Hessian(lambda z_P: metric.scale_P * product(metric.scale_P * z_P), theta_P)
+    n = len(hessian)
     status = reason = ""
     try:
         found = trace(hessian, rng)
@@ -213,4 +237,3 @@ def by_trace(loss: SmoothLoss, theta_P: Tensor, metric: Metric, places: list, rn
         flag = {} if found.settled else loose
         value = n / 2 * math.log10(2 * height * n / found.value)
         yield Row("log10_volume_trace", value, n / 2 * found.stderr / found.value / LN10, **place, **flag)
-    yield Row("products", hessian.products, split="train")

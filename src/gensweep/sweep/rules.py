@@ -122,7 +122,7 @@ RULES: dict[str, tuple[Check, str]] = {
     "measure.*.span": POSITIVE,
     "measure.*.relative": switch(),
     "measure.*.directions": whole(1),
-    "measure.*.metric": one_of("filter", "euclidean"),
+    "measure.*.metric": one_of("filter", "layer", "euclidean"),
     "measure.*.pooling": one_of("sum", "max"),
     "measure.*.biases": switch(),
     "measure.*.min_radius": POSITIVE,
@@ -131,6 +131,8 @@ RULES: dict[str, tuple[Check, str]] = {
     "measure.*.particles": whole(10),
     "measure.*.moves": whole(1),
     "measure.*.replicates": whole(0),
+    "measure.*.rank": whole(0),
+    "measure.*.logit_normalised": switch(),
 }
 
 

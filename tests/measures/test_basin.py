@@ -15,7 +15,7 @@ LN10 = np.log(10)
 
 
 def walk(loss, scale=None, **settings):
-    scale = torch.ones(len(loss.h), dtype=torch.float64) if scale is None else scale
+    scale = torch.ones_like(loss.centre) if scale is None else scale
     settings = {
         "cutoffs": [0.5],
         "directions": 30,
@@ -160,7 +160,6 @@ def test_the_trace_is_taken_in_the_metrics_unit():
 
 def test_the_traces_error_becomes_the_volumes():
     problem = with_spectrum(np.geomspace(1e-2, 1, 300))
-    problem.centre, problem.h = torch.zeros(300, dtype=torch.float64), torch.ones(300)
     exact = 150 * np.log10(2 * 0.5 * 300 / np.geomspace(1e-2, 1, 300).sum())
     row = walk(problem, directions=2)["log10_volume_trace", 0.5, -1]
     assert abs(row.value - exact) < 3 * row.stderr
@@ -214,3 +213,80 @@ def test_every_loss_is_counted():
 
 def test_no_replicates_leave_the_local_volume_out():
     assert not [q for q, _, _ in walk(Bowl([1.0, 1.0])) if "local" in q]
+
+
+def preconditioned(loss, scale=None, **settings):
+    """The preconditioned volume's row at the cutoff 0.5."""
+    settings = {"directions": 5, "rank": 6, "max_radius": 1e3, **settings}
+    return walk(loss, scale, **settings)["log10_volume_preconditioned", 0.5, -1]
+
+
+def outliers(n, count=6):
+    return np.concatenate([np.geomspace(2, 500, count), [0.7] * (n - count)])
+
+
+@pytest.mark.parametrize("n", [6, 22, 23, 300])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_preconditioned_volume_of_outliers_over_a_flat_bulk_is_exact_however_it_is_turned(n, seed):
+    """Six outliers, six directions, five rays: written out up to 22 dimensions, Lanczos from 23."""
+    h = outliers(n)
+    row = preconditioned(with_spectrum(h, seed))
+    assert abs(row.value + 0.5 * np.log10(h / (2 * 0.5)).sum()) < 0.01 / LN10 + 1e-6
+    assert row.stderr < 0.005
+    assert row.status == "low_ess"  # five rays are never twenty
+    assert preconditioned(with_spectrum(h, seed), directions=30).status == "ok"
+
+
+def test_change_of_units_moves_the_preconditioned_volume_by_its_logdet():
+    h = outliers(150)
+    scale = torch.from_numpy(np.geomspace(0.3, 20, 150)[::-1].copy())
+    euclidean = preconditioned(Bowl(h), rank=150).value
+    in_units = preconditioned(Bowl(h), scale, rank=150).value
+    assert in_units + Metric(scale).logdet / LN10 == pytest.approx(euclidean, abs=0.01)
+
+
+def test_frozen_parameters_take_no_part_in_the_preconditioned_volume():
+    scale = torch.tensor([2.0, 0.0, 1.0], dtype=torch.float64)
+    row = preconditioned(Bowl([1.0, 7.0, 5.0]), scale)
+    assert row.value == pytest.approx(-0.5 * np.log10(4 * 5), abs=0.005)
+
+
+def test_a_round_basin_has_one_volume_by_either_rays():
+    """P is a multiple of the identity, and the rays are the same."""
+    settings = {"rank": 4, "cutoffs": [0.1, 0.5]}
+    found = walk(Bowl([3.0] * 80), **settings)
+    for cutoff in (0.1, 0.5):
+        plain, leaning = (found[f"log10_volume{s}", cutoff, -1] for s in ("", "_preconditioned"))
+        assert leaning.value == pytest.approx(plain.value, abs=0.01)
+        assert found["ess_preconditioned", cutoff, -1].value == pytest.approx(found["ess", cutoff, -1].value)
+
+
+def test_the_preconditioned_volume_is_unbiased_for_a_wrong_shape():
+    """One direction of four: the error bar over many rays covers what P misses."""
+    h = [1.0, 4.0, 20.0, 90.0]
+    row = preconditioned(Bowl(h), rank=1, directions=2000)
+    assert row.status == "ok"
+    assert abs(row.value + 0.5 * np.log10(h).sum()) < 3 * row.stderr < 0.2
+
+
+def test_flat_directions_censor_the_preconditioned_volume():
+    row = preconditioned(Bowl([1.0, 0.0]), directions=50, max_radius=10.0)
+    assert (row.status, "lower bound" in row.reason) == ("censored", True)
+    assert row.value < np.log10(10.0)  # less than the whole strip within max_radius
+
+
+def test_no_rank_no_preconditioned_volume_and_every_loss_is_counted():
+    assert not [q for q, _, _ in walk(Bowl([1.0, 1.0])) if "preconditioned" in q]
+    bowl = Bowl([40.0] * 5)
+    found = walk(bowl, rank=2, directions=3)
+    assert bowl.calls == 1 + sum(r.value for (q, _, _), r in found.items() if q.endswith("evaluations"))
+
+
+def test_a_hessian_that_is_not_finite_leaves_the_rays_alone():
+    class Broken(Bowl):
+        def hvp(self, theta_P):
+            return lambda v_P: v_P * torch.nan
+
+    found = walk(Broken([1.0, 1.0]), rank=1)
+    assert found["log10_volume_preconditioned", 0.5, -1].status == "nonfinite"
+    assert found["log10_volume", 0.5, -1].status == "ok"

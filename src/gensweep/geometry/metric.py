@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -74,7 +75,7 @@ def filterwise(solution: Solution) -> Metric:
 
 
 def layerwise(solution: Solution) -> Metric:
-    """One unit changes a typical layer by its own norm; 1-D tensors stay. As `filterwise`, by whole tensors."""
+    """One unit changes a typical layer by its own norm: `filterwise` with whole tensors for filters."""
     return _relative(solution, lambda weight: _rms(weight.reshape(1, -1)))
 
 
@@ -85,7 +86,7 @@ def _relative(solution: Solution, rms: Callable[[Tensor], Tensor]) -> Metric:
         for name, w in parts.items()
     }
     rms_P = solution.layout.pack(scales)
-    return Metric(rms_P * (rms_P > 0).sum().sqrt())
+    return Metric(rms_P * math.sqrt((rms_P > 0).sum().item()))
 
 
 def _rms(rows: Tensor) -> Tensor:

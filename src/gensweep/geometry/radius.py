@@ -37,6 +37,14 @@ class Crossings:
     scan_KS: np.ndarray
     evaluations: int
 
+    def log_brackets(self, c: int) -> tuple[np.ndarray, np.ndarray]:
+        """Logarithms of the radii at level c and of the outer ends of their brackets, (K,).
+
+        A censored ray has no outer end and counts as exact here; its status says what it is.
+        """
+        radius_K = self.radius_KC[:, c]
+        return np.log(radius_K), np.log(radius_K + np.nan_to_num(self.width_KC[:, c]))
+
 
 def first_crossings(
     profile: Profile, rays: int, base: float, levels_C: np.ndarray, scan_S: np.ndarray, rtol: float
@@ -64,7 +72,7 @@ def first_crossings(
     known = _Known(profile, base)
     scan_KS = _scan(known, rays, levels_C[-1], scan_S)
     above_KCS = ~(scan_KS[:, None, :] <= levels_C[:, None])
-    crossed_KC = above_KCS.any(2)
+    crossed_KC = np.asarray(above_KCS.any(2))
     first_KC = np.where(crossed_KC, above_KCS.argmax(2), len(scan_S))
     edges = np.concatenate([[0.0], scan_S])
     radius_KC, loss_KC = edges[first_KC], np.take_along_axis(_with_base(scan_KS, base), first_KC, 1)

@@ -34,16 +34,19 @@ class Basin:
 
     Yields ``radius`` and ``rollout_loss`` per ray, then per cutoff ``log10_volume`` = log10 E[rⁿ] with
     its ``ess``, and ``log10_volume_jensen`` = n·E[log10 r], its lower bound, the steadier of the two for
-    ranking networks. n, the number of perturbed scalars, is ``dimensions``. Without rays,
-    ``log10_volume_trace`` = (n/2)·log10(2·height·n/tr H), where the Hessian H is taken in the metric's unit
-    and height counts from the solution: log10 rⁿ of the round bowl with that trace. And
-    ``log10_local_volume`` = log10 Pr[the loss stays below the cutoff] under a Gaussian step of length sigma.
+    ranking networks. n, the number of perturbed scalars, is ``dimensions``. The same rays once more, leaning
+    towards flat directions: ``log10_volume_preconditioned`` = log10 det P + log10 E[r(Pu)ⁿ] with
+    ``ess_preconditioned``, where r counts lengths of Pu, and P = λ^-½ along the leading directions of the
+    Hessian H in the metric's unit, λ̄^-½ along all others, λ̄ their mean curvature. Without rays,
+    ``log10_volume_trace`` = (n/2)·log10(2·height·n/tr H), height counted from the solution: log10 rⁿ
+    of the round bowl with that trace. And ``log10_local_volume`` = log10 Pr[the loss stays below the
+    cutoff] under a Gaussian step of length sigma.
 
     Args:
         cutoffs: Heights of the basin wall, nats; each stands in ``x``.
         relative: Whether a cutoff counts from the loss at the solution, or from zero.
         directions: Number of rays K; equal for nets that are compared, as are the rays themselves.
-        metric: ``filter`` or ``euclidean``, the unit of every radius.
+        metric: ``filter``, ``layer`` or ``euclidean``, the unit of every radius.
         min_radius: Innermost point of the scan, in that unit.
         max_radius: Where a ray is given up and marked censored, in that unit.
         scan_points: Points of the scan, evenly spaced in log radius.
@@ -52,13 +55,30 @@ class Basin:
         particles: Of the subset simulation, per replicate.
         moves: Of each particle per level, doubled in a second set of replicates.
         replicates: Per set; 0 leaves the local volume out, which costs the most when it is tiny.
+        rank: Leading directions of H in P; 0 leaves the preconditioned volume out. Curvature counts as at
+            least 2·height/max_radius², at the highest cutoff: no direction is taken for longer than a ray.
+        logit_normalised: Whether the loss is that of logits centred and scaled to norm 1 per example. It is
+            bounded; with ten classes it lies between 1.4 and 3.3 nats.
 
-    Error: A radius is right to 0.01/n. ``log10_volume`` has a bootstrap ``stderr``, and a status that says
-    when it is only a lower bound: a ray was censored, or fewer than 20 rays carry it. Even then it
-    follows the mean curvature, not the product of the curvatures, when n is large; ``log10_volume_trace``
-    does nothing else. ``log10_local_volume`` sees the product; see `gaussian_masses`.
+    Cost: About (20 + 5 per cutoff)·K F, twice with ``rank``; 60 to 300 HVP for the trace and 2·rank + 30
+    for P; 1000 F for the local volume, plus 3·moves·particles·replicates F per level of a deep one.
 
-    Source: Huang et al. 2019 (1906.03291), whose estimator was not released.
+    Error: The ``stderr`` of a radius is half the width of its bracket, which begins there and is at most
+    0.01/n of it, or ``not_converged``: float32 settles a radius to about 1e-7, just enough for n of 1e5.
+    That leaves volumes 0.005 orders uncertain; their ``stderr`` is that and the bootstrap over rays. The
+    status says when one is only a lower bound: a ray was censored, or fewer than 20 rays carry it.
+    ``log10_local_volume``: see `gaussian_masses`.
+
+    Invariance: Layer-wise rescaling of a ReLU net leaves every row alone in ``filter`` and ``layer``, not in
+    ``euclidean``. Rescaling single neurons changes them in all three: a filter's incoming scale is undone,
+    that of the weights it feeds is not. Logit scale changes them but for ``logit_normalised``.
+
+    Trust: When n is large, ``log10_volume`` follows the mean curvature and not the product of the
+    curvatures; ``log10_volume_trace`` does nothing else. The preconditioned volume sees the product in
+    ``rank`` directions: of two lower bounds, take the higher. Nets of different n do not compare.
+
+    Source: Huang et al. 2019 (1906.03291), whose estimator was not released; Scherlis & Belrose 2025
+    (2501.18812) for preconditioned rays.
     """
 
     cutoffs: Sequence[float] = (0.1, 0.5, 1.0, 2.0)
@@ -125,7 +145,7 @@ class Basin:
         yield Row("evaluations", found.evaluations, split="train")
         for c, (cutoff, _) in enumerate(places):
             yield from radii(found, c, cutoff)
-            star = star_volume(*log_brackets(found, c), rays.metric.dimensions, rng)
+            star = star_volume(*found.log_brackets(c), rays.metric.dimensions, rng)
             yield from volumes(star, found.status_KC[:, c], cutoff)
 
     def preconditioned(self, rays: Rays, hessian: Hessian, places: Places, rng: Stream) -> Iterator[Row]:
@@ -141,10 +161,8 @@ class Basin:
         found, log_length_K = rays.stretched(shape)
         yield Row("preconditioned_evaluations", found.evaluations, split="train")
         for c, (cutoff, _) in enumerate(places):
-            inner_K, outer_K = log_brackets(found, c)
-            star = star_volume(
-                inner_K - log_length_K, outer_K - log_length_K, rays.metric.dimensions, rng.child("bootstrap")
-            )
+            inner_K, outer_K = (ends_K - log_length_K for ends_K in found.log_brackets(c))
+            star = star_volume(inner_K, outer_K, rays.metric.dimensions, rng.child("bootstrap"))
             value, flag = star.log10 + shape.logdet / LN10, caution(star, found.status_KC[:, c])
             yield Row("log10_volume_preconditioned", value, star.stderr, "train", x=cutoff, **flag)
             yield Row("ess_preconditioned", star.ess, split="train", x=cutoff)
@@ -187,12 +205,6 @@ def radii(found: Crossings, c: int, cutoff: float) -> Iterator[Row]:
         yield Row("radius", radius, width / 2, "train", k, cutoff, status=status, reason=reason)
 
 
-def log_brackets(found: Crossings, c: int) -> tuple[np.ndarray, np.ndarray]:
-    """Logarithms of the radii at one cutoff and of the outer ends of their brackets, if they have one."""
-    radius_K = found.radius_KC[:, c]
-    return np.log(radius_K), np.log(radius_K + np.nan_to_num(found.width_KC[:, c]))
-
-
 def volumes(star: StarVolume, status_K: np.ndarray, cutoff: float) -> Iterator[Row]:
     """Both volumes at one cutoff, and how many rays carry the first."""
     place: dict[str, Any] = {"split": "train", "x": cutoff}
@@ -211,10 +223,8 @@ def caution(star: StarVolume, status_K: np.ndarray, means: bool = False) -> dict
     if star.ess < ENOUGH_RAYS and not means:
         return {"status": "low_ess", "reason": f"{star.ess:.1f} of {k} rays carry it: a lower bound"}
     if loose and star.slack > star.sampling:
-        return {
-            "status": "not_converged",
-            "reason": f"{loose} of {k} radii are loose, by {star.slack:.2g} orders",
-        }
+        reason = f"{loose} of {k} radii are loose, by {star.slack:.2g} orders"
+        return {"status": "not_converged", "reason": reason}
     return {}
 
 
@@ -233,7 +243,7 @@ def by_trace(hessian: Hessian, places: Places, rng: Stream) -> Iterator[Row]:
         if reason:
             yield Row("log10_volume_trace", math.nan, math.nan, **place, status=status, reason=reason)
             continue
-        loose: dict[str, Any] = {"status": "not_converged", "reason": "the trace is not known to 2 %"}
-        flag = {} if found.settled else loose
+        loose = {"status": "not_converged", "reason": "the trace is not known to 2 %"}
+        flag: dict[str, Any] = {} if found.settled else loose
         value = n / 2 * math.log10(2 * height * n / found.value)
         yield Row("log10_volume_trace", value, n / 2 * found.stderr / found.value / LN10, **place, **flag)

@@ -146,7 +146,8 @@ def _close_in(known, ray_M, level, lower_M, upper_M, rtol):
 
     def log_excess(log_radius, ray):
         rise = np.clip(known(np.exp(log_radius), ray) - known.base, 1e-30, HIGHEST)
-        return np.log(rise / (level - known.base))
+        excess = np.log(rise / (level - known.base))
+        return np.where(excess == 0, -1e-16, excess)  # on the level is inside, and the search goes on
 
     brackets = np.log(lower_M), np.log(upper_M)
     found = find_root(
@@ -154,10 +155,7 @@ def _close_in(known, ray_M, level, lower_M, upper_M, rtol):
     )
     start_M, end_M = (log_excess(end, ray_M) for end in brackets)
     slope_M = (end_M - np.maximum(start_M, FLATTEST)) / (brackets[1] - brackets[0])
-    ends_2M, excess_2M = np.stack(found.bracket), np.stack(found.f_bracket)
-    # An exact hit ends the search early, whatever the width of the bracket.
-    inner_M, outer_M = np.where(found.f_x == 0, found.x, ends_2M)
-    below_M, above_M = np.where(found.f_x == 0, 0.0, excess_2M)
+    (inner_M, outer_M), (below_M, above_M) = found.bracket, found.f_bracket
     # An infinite loss is a wall, and stands where it stands.
     jump_M = np.where(np.exp(above_M) * (level - known.base) < HIGHEST / 2, above_M - below_M, 0.0)
     blur_M = np.maximum(outer_M - inner_M, jump_M / slope_M)

@@ -8,9 +8,10 @@ from scipy.stats import chi2
 
 from gensweep.geometry import rays
 from gensweep.geometry.metric import Metric
+from gensweep.geometry.radius import Crossings
 from gensweep.geometry.solution import Solution
 from gensweep.geometry.volume import log10_ball
-from gensweep.measures.basin import Basin
+from gensweep.measures.basin import Basin, radii
 from gensweep.rng import Stream
 from gensweep.rows import checked
 
@@ -402,3 +403,12 @@ def test_the_table_of_biases_through_the_whole_walk():
         assert abs(row.value - truth - told) < 3 * sd
         assert row.status == "low_ess"
     assert found["ess_preconditioned", 0.5, -1].value < 20
+
+
+def test_the_error_of_a_radius_is_half_its_width():
+    status = np.array([["ok"], ["not_converged"]], dtype=object)
+    width = np.array([[0.2], [0.4]])
+    found = Crossings(np.array([[2.0], [1.0]]), width, np.ones((2, 1)), status, np.zeros((2, 3)), 6)
+    tight, loose = radii(found, 0, 0.5)
+    assert (tight.value, tight.stderr, tight.reason) == (2.0, 0.1, "")
+    assert (loose.value, loose.stderr, loose.reason) == (1.0, 0.2, "the loss settles the radius to 0.4 of it")

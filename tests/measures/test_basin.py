@@ -7,10 +7,12 @@ from known import Bowl, with_spectrum
 from scipy.stats import chi2
 
 from gensweep.geometry import rays
+from gensweep.geometry.ellipsoid import ellipsoid
 from gensweep.geometry.metric import Metric
 from gensweep.geometry.radius import Crossings
 from gensweep.geometry.solution import Solution
 from gensweep.geometry.volume import log10_ball
+from gensweep.measures import basin
 from gensweep.measures.basin import Basin, radii
 from gensweep.rng import Stream
 from gensweep.rows import checked
@@ -353,8 +355,8 @@ def rescaled(solution, first, second):
 
 
 def radii_of(solution, data, metric, **settings):
-    basin = Basin(**{"cutoffs": [0.2], "directions": 4, "replicates": 0, "metric": metric, **settings})
-    rows = checked("basin", basin(solution, data, Stream(0)))
+    measure = Basin(**{"cutoffs": [0.2], "directions": 4, "replicates": 0, "metric": metric, **settings})
+    rows = checked("basin", measure(solution, data, Stream(0)))
     volumes = ("log10_volume_preconditioned", "log10_volume_trace")
     return np.array([r.value for r in rows if r.quantity == "radius" or r.quantity in volumes])
 
@@ -412,3 +414,15 @@ def test_the_error_of_a_radius_is_half_its_width():
     tight, loose = radii(found, 0, 0.5)
     assert (tight.value, tight.stderr, tight.reason) == (2.0, 0.1, "")
     assert (loose.value, loose.stderr, loose.reason) == (1.0, 0.2, "the loss settles the radius to 0.4 of it")
+
+
+def test_no_direction_is_taken_for_longer_than_a_ray(monkeypatch):
+    floors = []
+
+    def noted(hessian, rank, floor, rng):
+        floors.append(floor)
+        return ellipsoid(hessian, rank, floor, rng)
+
+    monkeypatch.setattr(basin, "ellipsoid", noted)
+    walk(Bowl([1.0, 2.0], base=0.3), cutoffs=[0.4, 0.8], relative=False, rank=1, max_radius=20.0)
+    assert floors == [pytest.approx(2 * 0.5 / 20.0**2)]  # (2·height/floor)^½ is 20 at the highest

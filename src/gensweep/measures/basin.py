@@ -55,12 +55,13 @@ class Basin:
         particles: Of the subset simulation, per replicate.
         moves: Of each particle per level, doubled in a second set of replicates.
         replicates: Per set; 0 leaves the local volume out, which costs the most when it is tiny.
-        rank: Leading directions of H in P; 0 leaves the preconditioned volume out. Curvature counts as at
-            least 2·height/max_radius², at the highest cutoff: no direction is taken for longer than a ray.
+        rank: Leading directions of H in P; 2·rank + 10 float64 vectors of length n are held, and 0 leaves the
+            preconditioned volume out. Curvature below 2·height/max_radius², at the highest cutoff, counts
+            as that: no direction is taken for longer than a ray.
         logit_normalised: Whether the loss is that of logits centred and scaled to norm 1 per example. It is
             bounded; with ten classes it lies between 1.4 and 3.3 nats.
 
-    Cost: About (20 + 5 per cutoff)·K F, twice with ``rank``; 60 to 300 HVP for the trace and 2·rank + 30
+    Cost: About (30 + 5 per cutoff)·K F, twice with ``rank``; 60 to 300 HVP for the trace and 2·rank + 30
     for P; 1000 F for the local volume, plus 3·moves·particles·replicates F per level of a deep one.
 
     Error: The ``stderr`` of a radius is half the width of its bracket, which begins there and is at most

@@ -61,6 +61,7 @@ class Matrix:
 
     def __init__(self, hessian_PP: Tensor, base: float = 0.0) -> None:
         self.hessian, self.base = hessian_PP, base
+        self.centre = torch.zeros(len(hessian_PP), dtype=torch.float64)
 
     def __call__(self, theta_P: Tensor) -> float:
         return self.base + 0.5 * (theta_P @ self.hessian @ theta_P).item()

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -45,8 +46,38 @@ def test_filter_metric_moves_a_typical_filter_by_its_norm(solution):
     assert metric.dimensions == sum(w.numel() for w in filters(solution, solution.theta_P).values())
 
 
+def test_layer_metric_moves_a_typical_layer_by_its_norm(solution):
+    metric = METRICS["layer"](solution)
+    scales, n = solution.layout.unpack(metric.scale_P), metric.dimensions
+    for name, w in solution.layout.unpack(solution.theta_P).items():
+        scale = n**0.5 * w.norm() / w.numel() ** 0.5 if w.dim() > 1 else torch.zeros(())
+        torch.testing.assert_close(scales[name], scale.expand_as(w).double())
+    weights = filters(solution, solution.theta_P)
+    assert n == sum(w.numel() for w in weights.values())
+    exact = sum(w.numel() * np.log((n / w.numel()) ** 0.5 * w.norm().item()) for w in weights.values())
+    assert metric.logdet == pytest.approx(exact, rel=1e-12)
+
+
+def test_a_layer_of_equal_filters_is_one_in_both_metrics(solution):
+    parts = {n: torch.ones_like(w) for n, w in solution.layout.unpack(solution.theta_P).items()}
+    same = Solution(solution.model, solution.layout.pack(parts), solution.init_P)
+    torch.testing.assert_close(METRICS["layer"](same).scale_P, METRICS["filter"](same).scale_P)
+    assert not torch.equal(METRICS["layer"](solution).scale_P, METRICS["filter"](solution).scale_P)
+
+
+def test_draws_steps_and_the_hessian_share_the_unit(solution):
+    metric = METRICS["filter"](solution)
+    torch.testing.assert_close(metric.step(metric.draw(Stream(4))), metric.direction(Stream(4)))
+    h = torch.linspace(-1, 3, len(metric.scale_P), dtype=torch.float64)
+    hessian = metric.hessian(lambda v_P: h * v_P)
+    z_N = metric.draw(Stream(5))
+    inside = metric.scale_P > 0
+    torch.testing.assert_close(hessian @ z_N, h[inside] * metric.scale_P[inside] ** 2 * z_N)
+    assert len(hessian) == metric.dimensions
+
+
 def test_directions_are_unit_steps_in_z(solution):
-    for metric in (METRICS["filter"](solution), METRICS["euclidean"](solution)):
+    for metric in (make(solution) for make in METRICS.values()):
         moved = metric.direction(Stream(4)) / metric.scale_P
         assert moved[metric.scale_P > 0].norm().item() == pytest.approx(1, rel=1e-6)
 

@@ -102,3 +102,50 @@ def test_levels_share_the_scan():
 def test_levels_count_from_the_base():
     found = cross(lambda r, k: 3.0 + r, 1, [3.5], base=3.0)
     assert found.radius_KC[0, 0] == pytest.approx(0.5, rel=1e-7)
+
+
+def rough(size, noise):
+    """(r/size)² with a noise that a change of r by a part in 10⁹ draws anew."""
+
+    def profile(radius, ray):
+        phase = 1e4 * np.sin(radius / size[ray] * 1e9)
+        return (radius / size[ray]) ** 2 + noise * np.sin(phase + 1e7 * radius)
+
+    return profile
+
+
+@pytest.mark.parametrize("rtol", [1e-4, 1e-9, 1e-12])
+def test_the_crossing_lies_within_the_width(rtol):
+    size = np.geomspace(0.01, 5, 200)
+    found = cross(lambda r, k: (r / size[k]) ** 2, 200, [0.5], rtol=rtol)
+    inside, exact = found.radius_KC[:, 0], size * np.sqrt(0.5)
+    assert (inside <= exact * (1 + 1e-15)).all()
+    assert (exact <= (inside + found.width_KC[:, 0]) * (1 + 1e-15)).all()
+    assert (found.width_KC[:, 0] <= rtol * inside).all()
+    assert (found.status_KC == "ok").all()
+
+
+def test_a_loss_too_coarse_for_the_tolerance_says_by_how_much():
+    """Noise of amplitude 1e-6 on a loss of slope 2 per ln r at 1: radii are known to about 5e-7."""
+    size = np.geomspace(0.1, 3, 300)
+    found = cross(rough(size, 1e-6), 300, [1.0], rtol=1e-10)
+    relative = found.width_KC[:, 0] / found.radius_KC[:, 0]
+    off = np.abs(found.radius_KC[:, 0] / size - 1)
+    assert (found.status_KC == "not_converged").mean() > 0.95
+    assert 0.5 < np.median(relative) / np.median(off) < 6
+    assert (off < 2 * relative).mean() > 0.8
+    coarse = cross(rough(size, 1e-6), 300, [1.0], rtol=1e-5)
+    assert (coarse.status_KC == "ok").all()
+
+
+def test_a_wall_of_infinite_height_is_sharp():
+    found = cross(lambda r, k: np.where(r < 0.7, r, np.inf), 1, [5.0], rtol=1e-9)
+    assert found.status_KC[0, 0] == "ok"
+    assert found.width_KC[0, 0] <= 1e-9
+
+
+def test_a_censored_ray_has_no_width_and_an_exact_hit_has_one():
+    found = cross(lambda r, k: np.where(k == 0, 0.0 * r, (r / SCAN[20]) ** 2), 2, [1.0])
+    assert np.isnan(found.width_KC[0, 0])
+    assert found.radius_KC[1, 0] == pytest.approx(SCAN[20])
+    assert 0 < found.width_KC[1, 0] <= 1e-8 * SCAN[20]

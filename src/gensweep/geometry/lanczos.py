@@ -88,9 +88,17 @@ def lanczos(hessian: Hessian, start_P: Tensor, steps: int) -> Ritz:
 
     Source: Golub & Welsch 1969 for the weights; Ghorbani et al. 2019 (1901.10159) for Hessians.
     """
+    _, diagonal, beside = _krylov(hessian, start_P, steps)
+    values_M, vectors_MM = eigh_tridiagonal(diagonal, beside[:-1])
+    return Ritz(values_M, vectors_MM[0] ** 2, beside[-1] * np.abs(vectors_MM[-1]))
+
+
+def _krylov(hessian: Hessian, start_P: Tensor, steps: int) -> tuple[Tensor, list[float], list[float]]:
+    """An orthonormal basis (M, P) in which H is tridiagonal, its diagonal, and what lies beside it."""
     basis_MP = torch.zeros(min(steps, len(hessian)), len(hessian), dtype=torch.float64, device=start_P.device)
     basis_MP[0] = start_P / start_P.norm()
-    diagonal, beside = [], []
+    diagonal: list[float] = []
+    beside: list[float] = []
     for m in range(len(basis_MP)):
         image = hessian @ basis_MP[m]
         diagonal.append((image @ basis_MP[m]).item())
@@ -101,8 +109,25 @@ def lanczos(hessian: Hessian, start_P: Tensor, steps: int) -> Ritz:
             break
         if m + 1 < len(basis_MP):
             basis_MP[m + 1] = image / beside[-1]
+    return basis_MP[: len(diagonal)], diagonal, beside
+
+
+def ritz_vectors(hessian: Hessian, count: int, rng: Stream) -> tuple[np.ndarray, Tensor]:
+    """Up to ``count`` of the largest eigenvalues, descending, with orthonormal vectors in the rows of (M, P).
+
+    One Lanczos run of 2·count + 10 products without restarts; a matrix no larger than that is written out.
+
+    Error: A value is the curvature along its vector, exactly; how near the pair is to an eigenpair is not
+    said. An eigenvalue is found once, however often it occurs, but where the matrix is written out.
+    """
+    steps = 2 * count + 10
+    if len(hessian) <= steps:
+        values, vectors, _ = _dense(hessian)
+        return values[:count], torch.from_numpy(vectors.T[:count].copy()).to(hessian.like.device)
+    basis_MP, diagonal, beside = _krylov(hessian, hessian.vector(rng.normal(len(hessian))), steps)
     values_M, vectors_MM = eigh_tridiagonal(diagonal, beside[:-1])
-    return Ritz(values_M, vectors_MM[0] ** 2, beside[-1] * np.abs(vectors_MM[-1]))
+    top_KM = torch.from_numpy(vectors_MM[:, ::-1][:, :count].T.copy()).to(basis_MP)
+    return values_M[::-1][:count], top_KM @ basis_MP
 
 
 def largest(hessian: Hessian, count: int, rng: Stream) -> tuple[np.ndarray, np.ndarray]:
@@ -117,7 +142,8 @@ def largest(hessian: Hessian, count: int, rng: Stream) -> tuple[np.ndarray, np.n
     """
     n, krylov = len(hessian), max(20, 2 * count + 10)
     if n <= 2 * krylov:
-        return _dense(hessian, count)
+        values, _, residuals = _dense(hessian)
+        return values[:count], residuals[:count]
     start = rng.normal(n).astype(np.float64)
     if not (hessian @ hessian.vector(start)).any():  # H = 0, which ARPACK refuses
         return np.zeros(count), np.zeros(count)
@@ -138,9 +164,10 @@ def largest(hessian: Hessian, count: int, rng: Stream) -> tuple[np.ndarray, np.n
     )
 
 
-def _dense(hessian: Hessian, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _dense(hessian: Hessian) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All eigenvalues, descending, the vectors in columns, and the residuals."""
     columns = torch.eye(len(hessian), dtype=torch.float64, device=hessian.like.device)
     matrix = torch.stack([hessian @ column for column in columns]).cpu().numpy()
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
     residuals = np.linalg.norm(matrix @ vectors - vectors * values, axis=0)
-    return values[::-1][:count], residuals[::-1][:count]
+    return values[::-1], vectors[:, ::-1], residuals[::-1]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from gensweep.geometry.lanczos import Hessian
+from gensweep.geometry.risk import Product
 from gensweep.geometry.solution import Layout, Solution
 from gensweep.rng import Stream
 
@@ -39,6 +42,22 @@ class Metric:
         u = torch.from_numpy(rng.normal(len(self.scale_P))).to(self.scale_P) * (self.scale_P > 0)
         return self.scale_P * (u / u.double().norm()).to(self.scale_P)
 
+    def draw(self, rng: Stream) -> Tensor:
+        """The direction u that `direction` takes on the same stream, float64 (n,), ‖u‖ = 1."""
+        u = torch.from_numpy(rng.normal(len(self.scale_P))).to(self.scale_P.device)[self.scale_P > 0].double()
+        return u / u.norm()
+
+    def step(self, z_N: Tensor) -> Tensor:
+        """What z (n,) of the perturbed parameters means in all of them, scale ∘ z, (P,)."""
+        step_P = torch.zeros(len(self.scale_P), dtype=z_N.dtype, device=z_N.device)
+        step_P[self.scale_P > 0] = z_N
+        return self.scale_P * step_P
+
+    def hessian(self, product: Product) -> Hessian:
+        """The Hessian in z, (n, n), from its products in the parameters."""
+        inside_P = self.scale_P > 0
+        return Hessian(lambda z_N: (self.scale_P * product(self.step(z_N)))[inside_P], self.scale_P[inside_P])
+
 
 def euclidean(solution: Solution) -> Metric:
     """All parameters, one unit each."""
@@ -52,19 +71,30 @@ def filterwise(solution: Solution) -> Metric:
     of length r in a random direction changes each filter by about r times its norm. Unlike `li_direction`
     it is linear in z, so a volume in it means something.
     """
+    return _relative(solution, lambda weight: _rms(weight.flatten(1)))
+
+
+def layerwise(solution: Solution) -> Metric:
+    """One unit changes a typical layer by its own norm: `filterwise` with whole tensors for filters."""
+    return _relative(solution, lambda weight: _rms(weight.reshape(1, -1)))
+
+
+def _relative(solution: Solution, rms: Callable[[Tensor], Tensor]) -> Metric:
     parts = solution.layout.unpack(solution.theta_P)
-    scales = {name: _rms(w) if w.dim() > 1 else torch.zeros_like(w) for name, w in parts.items()}
+    scales = {
+        name: rms(w).reshape(-1, *[1] * (w.dim() - 1)).expand_as(w) if w.dim() > 1 else torch.zeros_like(w)
+        for name, w in parts.items()
+    }
     rms_P = solution.layout.pack(scales)
-    return Metric(rms_P * math.sqrt(int((rms_P > 0).sum())))
+    return Metric(rms_P * math.sqrt((rms_P > 0).sum().item()))
 
 
-def _rms(weight: Tensor) -> Tensor:
-    """Root mean square of each filter (dim 0), spread over the weight's shape; a dead filter gets 1e-10."""
-    rms = weight.flatten(1).square().mean(1).sqrt().clamp_min(1e-10)
-    return rms.reshape(-1, *[1] * (weight.dim() - 1)).expand_as(weight)
+def _rms(rows: Tensor) -> Tensor:
+    """Root mean square of each row; a dead one gets 1e-10."""
+    return rows.square().mean(1).sqrt().clamp_min(1e-10)
 
 
-METRICS = {"euclidean": euclidean, "filter": filterwise}
+METRICS = {"euclidean": euclidean, "filter": filterwise, "layer": layerwise}
 
 
 def li_direction(layout: Layout, theta_P: Tensor, rng: Stream) -> Tensor:

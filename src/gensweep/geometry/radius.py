@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize.elementwise import find_root
 
+HIGHEST = 1e30  # nats: a rise above this counts as infinite
+FLATTEST = np.log(1e-3)  # rise over wall where a slope begins, at least
+
 # loss(radius_M, ray_M) -> nats_M: the loss at M places, each a distance along one of the rays.
 Profile = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -19,17 +22,28 @@ class Crossings:
     Args:
         radius_KC: The outermost *evaluated* point inside the level, with every evaluated point below it
             inside too; the end of the scan for a censored ray.
+        width_KC: How far beyond it the crossing may lie; NaN for a censored ray.
         loss_KC: The loss there, nats; at most the level.
-        status_KC: ``ok``, ``censored`` (no crossing before the end of the scan) or ``not_converged``.
+        status_KC: ``ok``, ``censored`` (no crossing before the end of the scan) or ``not_converged`` (the
+            width is above the tolerance).
         scan_KS: Loss at the scan's radii, nats; NaN beyond the highest level.
         evaluations: Losses evaluated in all.
     """
 
     radius_KC: np.ndarray
+    width_KC: np.ndarray
     loss_KC: np.ndarray
     status_KC: np.ndarray
     scan_KS: np.ndarray
     evaluations: int
+
+    def log_brackets(self, c: int) -> tuple[np.ndarray, np.ndarray]:
+        """Logarithms of the radii at level c and of the outer ends of their brackets, (K,).
+
+        A censored ray has no outer end and counts as exact here; its status says what it is.
+        """
+        radius_K = self.radius_KC[:, c]
+        return np.log(radius_K), np.log(radius_K + np.nan_to_num(self.width_KC[:, c]))
 
 
 def first_crossings(
@@ -48,34 +62,38 @@ def first_crossings(
         scan_S: Radii of the scan, ascending, above 0.
         rtol: Width of the final bracket relative to the radius; a volume in n dimensions asks for 0.01/n.
 
-    Error: The radius is right to ``rtol``. An excursion above the level that begins and ends between two
-    neighbouring scan points goes unseen.
+    Error: The crossing lies within ``width_KC`` beyond the radius. That is the final bracket, or more where
+    the loss jumps over the bracket by more than its slope explains: then it is rounding that crosses the
+    level, and the jump over the slope is the width. An excursion above the level that begins and ends
+    between two neighbouring scan points goes unseen.
 
     Source: Chandrupatla 1997, as in `scipy.optimize.elementwise`.
     """
     known = _Known(profile, base)
     scan_KS = _scan(known, rays, levels_C[-1], scan_S)
     above_KCS = ~(scan_KS[:, None, :] <= levels_C[:, None])
-    crossed_KC = above_KCS.any(2)
+    crossed_KC = np.asarray(above_KCS.any(2))
     first_KC = np.where(crossed_KC, above_KCS.argmax(2), len(scan_S))
     edges = np.concatenate([[0.0], scan_S])
     radius_KC, loss_KC = edges[first_KC], np.take_along_axis(_with_base(scan_KS, base), first_KC, 1)
     status_KC = np.where(crossed_KC, "ok", "censored").astype(object)
-    pairs = np.argwhere(crossed_KC)
-    if len(pairs):
-        ray_M, level_M = pairs[:, 0], levels_C[pairs[:, 1]]
-        lower_M = radius_KC[tuple(pairs.T)]
-        upper_M = edges[first_KC[tuple(pairs.T)] + 1]
-        inside_M, loss_M, good_M = _close_in(known, ray_M, level_M, lower_M, upper_M, rtol)
-        radius_KC[tuple(pairs.T)], loss_KC[tuple(pairs.T)] = inside_M, loss_M
-        status_KC[tuple(pairs[~good_M].T)] = "not_converged"
-    return Crossings(radius_KC, loss_KC, status_KC, scan_KS, known.evaluations)
+    width_KC = np.full(radius_KC.shape, np.nan)
+    for c, level in enumerate(levels_C):
+        ray_M = np.flatnonzero(crossed_KC[:, c])
+        if len(ray_M):
+            lower_M, upper_M = radius_KC[ray_M, c], edges[first_KC[ray_M, c] + 1]
+            inside_M, width_M = _close_in(known, ray_M, level, lower_M, upper_M, rtol)
+            radius_KC[ray_M, c], width_KC[ray_M, c] = inside_M, width_M
+            loss_KC[ray_M, c] = known(inside_M, ray_M)
+            status_KC[ray_M[width_M > rtol * inside_M], c] = "not_converged"
+    return Crossings(radius_KC, width_KC, loss_KC, status_KC, scan_KS, known.evaluations)
 
 
 def joined(parts: list[Crossings]) -> Crossings:
     """The rays of several blocks as one."""
     return Crossings(
         radius_KC=np.concatenate([part.radius_KC for part in parts]),
+        width_KC=np.concatenate([part.width_KC for part in parts]),
         loss_KC=np.concatenate([part.loss_KC for part in parts]),
         status_KC=np.concatenate([part.status_KC for part in parts]),
         scan_KS=np.concatenate([part.scan_KS for part in parts]),
@@ -119,33 +137,32 @@ def _with_base(scan_KS: np.ndarray, base: float) -> np.ndarray:
     return np.concatenate([np.full((len(scan_KS), 1), base), scan_KS], axis=1)
 
 
-def _close_in(known, ray_M, level_M, lower_M, upper_M, rtol):
-    """Shrink brackets with loss ≤ level < loss; returns inner ends, losses there, and which are narrow.
+def _close_in(known, ray_M, level, lower_M, upper_M, rtol):
+    """Shrink brackets with loss ≤ level < loss; returns inner ends, and how far the crossing may lie beyond.
 
     Works on ln(rise/wall) against ln r, which is nearly a straight line, so that few losses suffice.
     """
-    wall_M = level_M - known.base
-    lower_M = _descend(known, ray_M, level_M, lower_M, upper_M)
+    lower_M = _descend(known, ray_M, level, lower_M, upper_M)
 
-    def log_excess(log_radius, ray, wall):
-        rise = np.clip(known(np.exp(log_radius), ray) - known.base, 1e-30, 1e30)
-        return np.log(rise / wall)
+    def log_excess(log_radius, ray):
+        rise = np.clip(known(np.exp(log_radius), ray) - known.base, 1e-30, HIGHEST)
+        excess = np.log(rise / (level - known.base))
+        return np.where(excess == 0, -1e-16, excess)  # on the level is inside, and the search goes on
 
     brackets = np.log(lower_M), np.log(upper_M)
     found = find_root(
-        log_excess, brackets, args=(ray_M.astype(float), wall_M), tolerances={"xatol": rtol / 2, "xrtol": 0.0}
+        log_excess, brackets, args=(ray_M.astype(float),), tolerances={"xatol": rtol / 2, "xrtol": 0.0}
     )
-    ends_2M, excess_2M = np.stack(found.bracket), np.stack(found.f_bracket)
-    inner = np.where(excess_2M <= 0, ends_2M, -np.inf).argmax(0)
-    inside_M = np.take_along_axis(ends_2M, inner[None], 0)[0]
-    # An exact hit ends the search early, whatever the width of the bracket.
-    exact_M = found.f_x == 0
-    inside_M = np.exp(np.where(exact_M, found.x, inside_M))
-    narrow_M = exact_M | (np.abs(ends_2M[1] - ends_2M[0]) <= 4 * rtol)
-    return inside_M, known(inside_M, ray_M), narrow_M
+    start_M, end_M = (log_excess(end, ray_M) for end in brackets)
+    slope_M = (end_M - np.maximum(start_M, FLATTEST)) / (brackets[1] - brackets[0])
+    (inner_M, outer_M), (below_M, above_M) = found.bracket, found.f_bracket
+    # An infinite loss is a wall, and stands where it stands.
+    jump_M = np.where(np.exp(above_M) * (level - known.base) < HIGHEST / 2, above_M - below_M, 0.0)
+    blur_M = np.maximum(outer_M - inner_M, jump_M / slope_M)
+    return np.exp(inner_M), np.exp(inner_M) * np.expm1(blur_M)
 
 
-def _descend(known, ray_M, level_M, lower_M, upper_M):
+def _descend(known, ray_M, level, lower_M, upper_M):
     """Lower ends above 0: where the first point of the scan is outside, go inwards to a point inside."""
     outside = lower_M == 0
     lower_M = np.where(outside, upper_M, lower_M)
@@ -153,5 +170,5 @@ def _descend(known, ray_M, level_M, lower_M, upper_M):
         if not outside.any():
             break
         lower_M[outside] /= 8
-        outside[outside] = known(lower_M[outside], ray_M[outside]) > level_M[outside]
+        outside[outside] = known(lower_M[outside], ray_M[outside]) > level
     return lower_M

@@ -52,6 +52,15 @@ def cross_entropy(logits_NC: Tensor, y_N: Tensor) -> Tensor:
     return F.cross_entropy(logits_NC, y_N, reduction="none")
 
 
+TWO_LOGITS = "two centred logits of norm 1 are ±0.71, whatever the weights"
+
+
+def normalised_cross_entropy(logits_NC: Tensor, y_N: Tensor) -> Tensor:
+    """Cross-entropy of logits that are centred and scaled to norm 1 per example, nats, (N,)."""
+    centred = logits_NC - logits_NC.mean(1, keepdim=True)
+    return cross_entropy(centred / centred.norm(dim=1, keepdim=True).clamp_min(1e-30), y_N)
+
+
 class Risk:
     """Mean cross-entropy of one split at any parameters: eval mode, no augmentation, nothing written.
 

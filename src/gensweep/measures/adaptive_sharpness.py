@@ -12,7 +12,7 @@ from torch import Tensor
 from gensweep.data.base import Data, Split
 from gensweep.geometry.box import BALLS, SPREAD, box_maximum
 from gensweep.geometry.noise import expected_rise, gaussian, uniform
-from gensweep.geometry.risk import Loss, Risk, cross_entropy
+from gensweep.geometry.risk import TWO_LOGITS, Loss, Risk, cross_entropy, normalised_cross_entropy
 from gensweep.geometry.solution import Solution
 from gensweep.rng import Stream
 from gensweep.rows import Row, not_applicable
@@ -117,17 +117,10 @@ class AdaptiveSharpness:
 
     def absent(self, suffix: str) -> Iterator[Row]:
         """The rows of a normalisation that leaves nothing of the logits but their order."""
-        reason = "two centred logits of norm 1 are ±0.71, whatever the weights"
         kinds = [kind for kind in KINDS if self.block or "per_block" not in kind]
         for rho, norm in self.radii():
             for kind in kinds:
-                yield not_applicable(f"{kind.format(norm)}{suffix}", reason, split="train", x=rho)
-
-
-def normalised_cross_entropy(logits_NC: Tensor, y_N: Tensor) -> Tensor:
-    """Cross-entropy of logits that are centred and scaled to norm 1 per example, nats, (N,)."""
-    centred = logits_NC - logits_NC.mean(1, keepdim=True)
-    return cross_entropy(centred / centred.norm(dim=1, keepdim=True).clamp_min(1e-30), y_N)
+                yield not_applicable(f"{kind.format(norm)}{suffix}", TWO_LOGITS, split="train", x=rho)
 
 
 def partition(split: Split, size: int | None, rng: Stream) -> list[Split]:

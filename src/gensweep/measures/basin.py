@@ -8,23 +8,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from gensweep.data.base import Data
+from gensweep.geometry.ellipsoid import ellipsoid
 from gensweep.geometry.lanczos import Hessian
 from gensweep.geometry.local_volume import Splitting, gaussian_masses
 from gensweep.geometry.metric import METRICS, Metric
-from gensweep.geometry.radius import Crossings, first_crossings, joined
-from gensweep.geometry.risk import Risk, SmoothLoss
+from gensweep.geometry.radius import Crossings
+from gensweep.geometry.rays import Rays
+from gensweep.geometry.risk import TWO_LOGITS, Risk, SmoothLoss, cross_entropy, normalised_cross_entropy
 from gensweep.geometry.solution import Solution
 from gensweep.geometry.trace import trace
-from gensweep.geometry.volume import LN10, bootstrap_stderr, effective_sample_size, log10_mean_power
+from gensweep.geometry.volume import LN10, StarVolume, star_volume
 from gensweep.rng import Stream
 from gensweep.rows import Row, not_applicable
 
 ENOUGH_RAYS = 20  # below this effective number a volume was off by more than its error bar says
-BLOCK = 2**26  # scalars of directions held at a time
+Places = list[tuple[float, float]]  # (cutoff, its height above the loss at the solution), nats, ascending
 
 
 @dataclass(frozen=True)
@@ -33,16 +34,19 @@ class Basin:
 
     Yields ``radius`` and ``rollout_loss`` per ray, then per cutoff ``log10_volume`` = log10 E[rⁿ] with
     its ``ess``, and ``log10_volume_jensen`` = n·E[log10 r], its lower bound, the steadier of the two for
-    ranking networks. n, the number of perturbed scalars, is ``dimensions``. Without rays,
-    ``log10_volume_trace`` = (n/2)·log10(2·height·n/tr H), where the Hessian H is taken in the metric's unit
-    and height counts from the solution: log10 rⁿ of the round bowl with that trace. And
-    ``log10_local_volume`` = log10 Pr[the loss stays below the cutoff] under a Gaussian step of length sigma.
+    ranking networks. n, the number of perturbed scalars, is ``dimensions``. The same rays once more, leaning
+    towards flat directions: ``log10_volume_preconditioned`` = log10 det P + log10 E[r(Pu)ⁿ] with
+    ``ess_preconditioned``, where r counts lengths of Pu, and P = λ^-½ along the leading directions of the
+    Hessian H in the metric's unit, λ̄^-½ along all others, λ̄ their mean curvature. Without rays,
+    ``log10_volume_trace`` = (n/2)·log10(2·height·n/tr H), height counted from the solution: log10 rⁿ
+    of the round bowl with that trace. And ``log10_local_volume`` = log10 Pr[the loss stays below the
+    cutoff] under a Gaussian step of length sigma.
 
     Args:
         cutoffs: Heights of the basin wall, nats; each stands in ``x``.
         relative: Whether a cutoff counts from the loss at the solution, or from zero.
         directions: Number of rays K; equal for nets that are compared, as are the rays themselves.
-        metric: ``filter`` or ``euclidean``, the unit of every radius.
+        metric: ``filter``, ``layer`` or ``euclidean``, the unit of every radius.
         min_radius: Innermost point of the scan, in that unit.
         max_radius: Where a ray is given up and marked censored, in that unit.
         scan_points: Points of the scan, evenly spaced in log radius.
@@ -51,13 +55,31 @@ class Basin:
         particles: Of the subset simulation, per replicate.
         moves: Of each particle per level, doubled in a second set of replicates.
         replicates: Per set; 0 leaves the local volume out, which costs the most when it is tiny.
+        rank: Leading directions of H in P; 2·rank + 10 float64 vectors of length n are held, and 0 leaves the
+            preconditioned volume out. Curvature below 2·height/max_radius², at the highest cutoff, counts
+            as that: no direction is taken for longer than a ray.
+        logit_normalised: Whether the loss is that of logits centred and scaled to norm 1 per example. It is
+            bounded; with ten classes it lies between 1.4 and 3.3 nats.
 
-    Error: A radius is right to 0.01/n. ``log10_volume`` has a bootstrap ``stderr``, and a status that says
-    when it is only a lower bound: a ray was censored, or fewer than 20 rays carry it. Even then it
-    follows the mean curvature, not the product of the curvatures, when n is large; ``log10_volume_trace``
-    does nothing else. ``log10_local_volume`` sees the product; see `gaussian_masses`.
+    Cost: About (30 + 5 per cutoff)·K F, twice with ``rank``; 60 to 300 HVP for the trace and 2·rank + 30
+    for P; 1000 F for the local volume, plus 3·moves·particles·replicates F per level of a deep one.
 
-    Source: Huang et al. 2019 (1906.03291), whose estimator was not released.
+    Error: The ``stderr`` of a radius is half the width of its bracket, which begins there and is at most
+    0.01/n of it, or ``not_converged``: float32 settles a radius to about 1e-7, just enough for n of 1e5.
+    That leaves volumes 0.005 orders uncertain; their ``stderr`` is that and the bootstrap over rays. The
+    status says when one is only a lower bound: a ray was censored, or fewer than 20 rays carry it.
+    ``log10_local_volume``: see `gaussian_masses`.
+
+    Invariance: Layer-wise rescaling of a ReLU net leaves every row alone in ``filter`` and ``layer``, not in
+    ``euclidean``. Rescaling single neurons changes them in all three: a filter's incoming scale is undone,
+    that of the weights it feeds is not. Logit scale changes them but for ``logit_normalised``.
+
+    Trust: When n is large, ``log10_volume`` follows the mean curvature and not the product of the
+    curvatures; ``log10_volume_trace`` does nothing else. The preconditioned volume sees the product in
+    ``rank`` directions: of two lower bounds, take the higher. Nets of different n do not compare.
+
+    Source: Huang et al. 2019 (1906.03291), whose estimator was not released; Scherlis & Belrose 2025
+    (2501.18812) for preconditioned rays.
     """
 
     cutoffs: Sequence[float] = (0.1, 0.5, 1.0, 2.0)
@@ -71,11 +93,18 @@ class Basin:
     particles: int = 50
     moves: int = 10
     replicates: int = 3
+    rank: int = 30
+    logit_normalised: bool = False
 
     def __call__(self, solution: Solution, data: Data, rng: Stream) -> Iterator[Row]:
         """The rows of one solution."""
-        metric = METRICS[self.metric](solution)
-        yield from self.walk(Risk(solution, data.train, data), solution.theta_P, metric, rng)
+        if self.logit_normalised and data.num_classes == 2:
+            for cutoff in sorted(self.cutoffs):
+                yield from self.no_basin(cutoff, TWO_LOGITS)
+            return
+        per_example = normalised_cross_entropy if self.logit_normalised else cross_entropy
+        risk = Risk(solution, data.train, data, per_example=per_example)
+        yield from self.walk(risk, solution.theta_P, METRICS[self.metric](solution), rng)
 
     def walk(self, loss: SmoothLoss, theta_P: Tensor, metric: Metric, rng: Stream) -> Iterator[Row]:
         """The measure for any loss, so that a test can put a bowl where the network goes."""
@@ -84,27 +113,60 @@ class Basin:
         levels = cutoffs + base * self.relative
         walls = levels > base
         for cutoff in cutoffs[~walls]:
-            yield from no_basin(cutoff, base)
+            reason = f"the loss at the solution, {base:.3g}, is not below the cutoff {cutoff:g}"
+            yield from self.no_basin(cutoff, f"{reason}: there is no basin")
         if not walls.any():
             return
         scan = np.geomspace(self.min_radius, self.max_radius, self.scan_points)
-        found = self.crossings(loss, theta_P, metric, rng, base, levels[walls], scan)
-        yield from rollouts(found, base, scan)
-        yield Row("dimensions", metric.dimensions)
-        yield Row("evaluations", found.evaluations, split="train")
-        for c, cutoff in enumerate(cutoffs[walls]):
-            yield from radii(found.radius_KC[:, c], found.status_KC[:, c], cutoff)
-            yield from volume(
-                found.radius_KC[:, c],
-                found.status_KC[:, c],
-                cutoff,
-                metric.dimensions,
-                rng.child("bootstrap"),
-            )
+        rtol = min(1e-6, 0.01 / metric.dimensions)
+        rays = Rays(loss, theta_P, metric, base, levels[walls], scan, rtol, self.directions, rng.child("ray"))
         places = list(zip(cutoffs[walls].tolist(), (levels[walls] - base).tolist(), strict=True))
-        yield from by_trace(loss, theta_P, metric, places, rng.child("trace"))
+        yield Row("dimensions", metric.dimensions)
+        yield from self.plain(rays, places, rng.child("bootstrap"))
+        hessian = metric.hessian(loss.hvp(theta_P))
+        yield from by_trace(hessian, places, rng.child("trace"))
+        if self.rank:
+            yield from self.preconditioned(rays, hessian, places, rng)
+        yield Row("products", hessian.products, split="train")
         if self.replicates:
             yield from self.local(loss, theta_P, metric, base, places, rng.child("local"))
+
+    def no_basin(self, cutoff: float, reason: str) -> Iterator[Row]:
+        """The rows of a cutoff without a volume."""
+        names = ["log10_volume", "log10_volume_jensen", "log10_volume_trace"]
+        names += ["log10_volume_preconditioned"] * bool(self.rank)
+        names += ["log10_local_volume"] * bool(self.replicates)
+        for quantity in names:
+            yield not_applicable(quantity, reason, split="train", x=float(cutoff))
+
+    def plain(self, rays: Rays, places: Places, rng: Stream) -> Iterator[Row]:
+        """The rays as they are, and both volumes that they make."""
+        found = rays.uniform()
+        yield from rollouts(found, rays.base, rays.scan_S)
+        yield Row("evaluations", found.evaluations, split="train")
+        for c, (cutoff, _) in enumerate(places):
+            yield from radii(found, c, cutoff)
+            star = star_volume(*found.log_brackets(c), rays.metric.dimensions, rng)
+            yield from volumes(star, found.status_KC[:, c], cutoff)
+
+    def preconditioned(self, rays: Rays, hessian: Hessian, places: Places, rng: Stream) -> Iterator[Row]:
+        """The volume along rays that lean towards the flat directions."""
+        floor = 2 * places[-1][1] / self.max_radius**2
+        try:
+            shape = ellipsoid(hessian, self.rank, floor, rng.child("ellipsoid"))
+        except FloatingPointError as error:
+            flag: dict[str, Any] = {"status": "nonfinite", "reason": str(error)}
+            for cutoff, _ in places:
+                yield Row("log10_volume_preconditioned", math.nan, math.nan, "train", x=cutoff, **flag)
+            return
+        found, log_length_K = rays.stretched(shape)
+        yield Row("preconditioned_evaluations", found.evaluations, split="train")
+        for c, (cutoff, _) in enumerate(places):
+            inner_K, outer_K = (ends_K - log_length_K for ends_K in found.log_brackets(c))
+            star = star_volume(inner_K, outer_K, rays.metric.dimensions, rng.child("bootstrap"))
+            value, flag = star.log10 + shape.logdet / LN10, caution(star, found.status_KC[:, c])
+            yield Row("log10_volume_preconditioned", value, star.stderr, "train", x=cutoff, **flag)
+            yield Row("ess_preconditioned", star.ess, split="train", x=cutoff)
 
     def local(self, loss, theta_P, metric, base, places, rng) -> Iterator[Row]:
         """The Gaussian local volume at every cutoff, and the losses it took."""
@@ -124,29 +186,6 @@ class Basin:
             yield Row("log10_local_volume", mass.log10, mass.stderr, **at)
         yield Row("local_evaluations", spent, split="train")
 
-    def crossings(self, loss, theta_P, metric, rng, base, levels, scan) -> Crossings:
-        """All rays, in blocks whose directions fit into memory."""
-        block = max(1, BLOCK // len(theta_P))
-        parts = []
-        for first in range(0, self.directions, block):
-            rays = range(first, min(first + block, self.directions))
-            steps_KP = torch.stack([metric.direction(rng.child("ray", k)) for k in rays])
-
-            def profile(radius_M: np.ndarray, ray_M: np.ndarray, steps_KP: Tensor = steps_KP) -> np.ndarray:
-                places = zip(radius_M.tolist(), ray_M.tolist(), strict=True)
-                return loss.many(theta_P + r * steps_KP[k] for r, k in places)
-
-            rtol = min(1e-6, 0.01 / metric.dimensions)
-            parts.append(first_crossings(profile, len(rays), base, levels, scan, rtol))
-        return joined(parts)
-
-
-def no_basin(cutoff: float, base: float) -> Iterator[Row]:
-    """The rows of a cutoff that lies below the loss at the solution."""
-    reason = f"the loss at the solution, {base:.3g}, is not below the cutoff {cutoff:g}: there is no basin"
-    for quantity in ("log10_volume", "log10_volume_jensen", "log10_volume_trace", "log10_local_volume"):
-        yield not_applicable(quantity, reason, split="train", x=float(cutoff))
-
 
 def rollouts(found: Crossings, base: float, scan: np.ndarray) -> Iterator[Row]:
     """The loss along each ray at the scan's radii, up to the first point above the highest cutoff."""
@@ -157,46 +196,42 @@ def rollouts(found: Crossings, base: float, scan: np.ndarray) -> Iterator[Row]:
                 yield Row("rollout_loss", loss, split="train", index=k, x=radius)
 
 
-def radii(radius_K: np.ndarray, status_K: np.ndarray, cutoff: float) -> Iterator[Row]:
-    """The radius of each ray at one cutoff."""
-    reasons = {"censored": "no crossing before max_radius", "not_converged": "the bracket did not close"}
-    for k, (radius, status) in enumerate(zip(radius_K.tolist(), status_K.tolist(), strict=True)):
-        reason = reasons.get(status, "")
-        yield Row("radius", radius, 0.0, "train", k, float(cutoff), status=status, reason=reason)
+def radii(found: Crossings, c: int, cutoff: float) -> Iterator[Row]:
+    """The radius of each ray at one cutoff, half of its bracket's width for an error."""
+    reasons = {"censored": "no crossing before max_radius: a lower bound, by an unknown length"}
+    columns = (found.radius_KC[:, c], found.width_KC[:, c], found.status_KC[:, c])
+    for k, (radius, width, status) in enumerate(zip(*(x.tolist() for x in columns), strict=True)):
+        loose = f"the loss settles the radius to {width / radius:.2g} of it" if status != "ok" else ""
+        reason = reasons.get(status, loose)
+        yield Row("radius", radius, width / 2, "train", k, cutoff, status=status, reason=reason)
 
 
-def volume(radius_K: np.ndarray, status_K: np.ndarray, cutoff: float, n: int, rng: Stream) -> Iterator[Row]:
+def volumes(star: StarVolume, status_K: np.ndarray, cutoff: float) -> Iterator[Row]:
     """Both volumes at one cutoff, and how many rays carry the first."""
-    place: dict[str, Any] = {"split": "train", "x": float(cutoff)}
-    with np.errstate(divide="ignore"):  # a radius of 0 becomes a volume of 0, and is flagged as such
-        log_r = np.log(radius_K)
-    censored = int((status_K == "censored").sum())
-    ess = effective_sample_size(log_r, n)
-    flag: dict[str, Any] = {}
+    place: dict[str, Any] = {"split": "train", "x": cutoff}
+    yield Row("log10_volume", star.log10, star.stderr, **place, **caution(star, status_K))
+    flag = caution(star, status_K, means=True)
+    yield Row("log10_volume_jensen", star.jensen, star.jensen_stderr, **place, **flag)
+    yield Row("ess", star.ess, **place)
+    yield Row("censored_fraction", float((status_K == "censored").mean()), **place)
+
+
+def caution(star: StarVolume, status_K: np.ndarray, means: bool = False) -> dict[str, Any]:
+    """Why a volume, or with ``means`` its Jensen bound, is not to be taken as it stands."""
+    k, censored, loose = len(status_K), (status_K == "censored").sum(), (status_K == "not_converged").sum()
     if censored:
-        reason = f"{censored} of {len(log_r)} rays reached max_radius: a lower bound"
-        flag = {"status": "censored", "reason": reason}
-    thin: dict[str, Any] = {
-        "status": "low_ess",
-        "reason": f"{ess:.1f} of {len(log_r)} rays carry it: a lower bound",
-    }
-    yield Row(
-        "log10_volume",
-        log10_mean_power(log_r, n),
-        bootstrap_stderr(log_r, n, rng),
-        **place,
-        **(flag or (thin if ess < ENOUGH_RAYS else {})),
-    )
-    spread = float(log_r.std(ddof=1)) / math.sqrt(len(log_r)) if len(log_r) > 1 else math.nan
-    yield Row("log10_volume_jensen", float(n * log_r.mean() / LN10), n * spread / LN10, **place, **flag)
-    yield Row("ess", ess, **place)
-    yield Row("censored_fraction", censored / len(log_r), **place)
+        return {"status": "censored", "reason": f"{censored} of {k} rays reached max_radius: a lower bound"}
+    if star.ess < ENOUGH_RAYS and not means:
+        return {"status": "low_ess", "reason": f"{star.ess:.1f} of {k} rays carry it: a lower bound"}
+    if loose and star.slack > star.sampling:
+        reason = f"{loose} of {k} radii are loose, by {star.slack:.2g} orders"
+        return {"status": "not_converged", "reason": reason}
+    return {}
 
 
-def by_trace(loss: SmoothLoss, theta_P: Tensor, metric: Metric, places: list, rng: Stream) -> Iterator[Row]:
+def by_trace(hessian: Hessian, places: Places, rng: Stream) -> Iterator[Row]:
     """The volume that the trace of the Hessian foretells at each (cutoff, height)."""
-    product, n = loss.hvp(theta_P), metric.dimensions
-    hessian = Hessian(lambda z_P: metric.scale_P * product(metric.scale_P * z_P), theta_P)
+    n = len(hessian)
     status = reason = ""
     try:
         found = trace(hessian, rng)
@@ -209,8 +244,7 @@ def by_trace(loss: SmoothLoss, theta_P: Tensor, metric: Metric, places: list, rn
         if reason:
             yield Row("log10_volume_trace", math.nan, math.nan, **place, status=status, reason=reason)
             continue
-        loose: dict[str, Any] = {"status": "not_converged", "reason": "the trace is not known to 2 %"}
-        flag = {} if found.settled else loose
+        loose = {"status": "not_converged", "reason": "the trace is not known to 2 %"}
+        flag: dict[str, Any] = {} if found.settled else loose
         value = n / 2 * math.log10(2 * height * n / found.value)
         yield Row("log10_volume_trace", value, n / 2 * found.stderr / found.value / LN10, **place, **flag)
-    yield Row("products", hessian.products, split="train")

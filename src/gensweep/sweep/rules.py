@@ -142,7 +142,7 @@ RULES: dict[str, tuple[Check, str]] = {
     "measure.*.perplexity": POSITIVE,
     "measure.*.relative": switch(),
     "measure.*.directions": whole(1),
-    "measure.*.metric": one_of("filter", "euclidean"),
+    "measure.*.metric": one_of("filter", "layer", "euclidean"),
     "measure.*.pooling": one_of("sum", "max"),
     "measure.*.biases": switch(),
     "measure.*.min_radius": POSITIVE,
@@ -155,6 +155,8 @@ RULES: dict[str, tuple[Check, str]] = {
     "measure.*.floor": real(0),
     "measure.*.gamma": POSITIVE,
     "measure.*.chains": whole(4),
+    "measure.*.rank": whole(0),
+    "measure.*.logit_normalised": switch(),
 }
 
 

@@ -73,15 +73,7 @@ def check_together(config: Mapping[str, Any]) -> None:
         raise InputError(
             f"poison_factor={config['poison_factor']} needs a poison set, but poison_size=0; set poison_size"
         )
-    if config["model"].get("single_logit") and config["data"]["name"] not in TWO_CLASSES:
-        raise InputError(f"model.single_logit=true needs two classes, and {config['data']['name']} has more")
-    if config["data"]["name"] in POINTS and not config["model"]["_target_"].startswith(
-        "gensweep.models.mlp."
-    ):
-        raise InputError(
-            f"model={config['model']['name']} takes images, and {config['data']['name']} has points; "
-            "choose model=mlp"
-        )
+    _check_model(config, config["model"]["_target_"].startswith("gensweep.models.mlp."))
     if config["optim"].get("nesterov") and not config["optim"]["momentum"]:
         raise InputError("optim.nesterov=true needs a momentum, but optim.momentum=0; set optim.momentum")
     adaptive = config["measure"].get("adaptive_sharpness")
@@ -96,3 +88,13 @@ def check_together(config: Mapping[str, Any]) -> None:
             f"measure.basin.min_radius={basin['min_radius']} must be below "
             f"measure.basin.max_radius={basin['max_radius']}"
         )
+
+
+def _check_model(config: Mapping[str, Any], is_mlp: bool) -> None:
+    data, model = config["data"]["name"], config["model"]["name"]
+    if config["model"].get("single_logit") and data not in TWO_CLASSES:
+        raise InputError(f"model.single_logit=true needs two classes, and {data} has more")
+    if data in POINTS and not is_mlp:
+        raise InputError(f"model={model} takes images, and {data} has points; choose model=mlp")
+    if config["reparametrise"] == "batch_norm" and is_mlp:
+        raise InputError(f"reparametrise=batch_norm needs batch norm, and {model} has none; choose model=cnn")

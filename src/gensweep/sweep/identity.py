@@ -16,6 +16,7 @@ SCIENCE = (
     "poison_size",
     "random_labels",
     "precision",
+    "reparametrise",
     "data",
     "model",
     "optim",

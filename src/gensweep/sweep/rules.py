@@ -76,6 +76,7 @@ RULES: dict[str, tuple[Check, str]] = {
     "poison_size": whole(0),
     "random_labels": switch(),
     "precision": one_of("float32", "float64"),
+    "reparametrise": one_of("none", "layer", "neuron", "batch_norm", "permutation"),
     "data_dir": text(),
     "outputs": text(),
     "data.points_per_class": whole(1),

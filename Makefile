@@ -6,7 +6,7 @@ SCALE ?= laptop
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-FIGURES := poison-accuracy poison-boundaries basin-rollout volume-gap
+FIGURES := poison-accuracy poison-boundaries basin-rollout volume-gap invariance
 # One thread each: two fighting threads are slower than one.
 export OMP_NUM_THREADS := 1
 

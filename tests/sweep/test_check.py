@@ -20,6 +20,7 @@ OUT_OF_RANGE = [
     "random_labels=1",
     "random_labels=maybe",
     "precision=float16",
+    "reparametrise=scale",
     *(f"model.widths={v}" for v in ("[]", "[0]", "[-8]", "8", "[true]", "[8,null]", "[8.0]")),
     *(f"optim.lr={v}" for v in ("0", "-1", "nan", "inf", "1e400", "fast", "true")),
     *(f"optim.betas={v}" for v in ("[]", "[0.9]", "[0.9,0.9,0.9]", "[0.9,1.0]", "0.9")),
@@ -108,6 +109,7 @@ CONTRADICTIONS = [
     (["poison_factor=0.3"], "poison_factor=0.3 needs a poison set, but poison_size=0"),
     (["model.single_logit=true"], "model.single_logit=true needs two classes, and digits has more"),
     (["model=cnn", "data=spirals"], "model=cnn takes images, and spirals has points; choose model=mlp"),
+    (["reparametrise=batch_norm"], "reparametrise=batch_norm needs batch norm, and mlp has none"),
     (["measure.basin.min_radius=20"], "measure.basin.min_radius=20.0 must be below"),
     (["optim=sgd", "optim.nesterov=true", "optim.momentum=0"], "optim.nesterov=true needs a momentum"),
     (

@@ -24,7 +24,7 @@ ALT = (
 )
 MAPS = {
     "layer": "layer × 4",
-    "neuron": "neuron × aⱼ",
+    "neuron": "neuron × $a_j$",
     "batch_norm": "before\nbatch norm × 4",
     "permutation": "permutation",
 }
@@ -35,7 +35,7 @@ SHOWN = {
         *("l2_norm", "l2_distance", "layer_frobenius", "layer_spectral", "layer_operator"),
         *("frobenius_over_spectral", "log10_l2", "log10_spectral", "log10_operator"),
     ),
-    "path_norms": ("log10_l1_path", "log10_l2_path"),
+    "path_norms": ("log10_l1_path", "log10_l1_path_raw", "log10_l2_path", "log10_l2_path_raw"),
     "box_sharpness": (
         *("neyshabur_sharpness", "keskar_sharpness"),
         *("keskar_sharpness_lbfgsb", "keskar_sharpness_subspace"),
@@ -69,8 +69,7 @@ def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 
     Source: Dinh et al. 2017 (1703.04933); no paper has the whole table.
     """
-    vary(table, "reparametrise")
-    rows = pd.concat([shown(table, measure, q) for measure, names in SHOWN.items() for q in names])
+    rows = chosen(table)
     drawn = cells(changes(rows))
     drawn.attrs.update(said(drawn, rows, table))
     lines = drawn.drop_duplicates(["measure", "quantity"])
@@ -85,6 +84,16 @@ def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     figure.colorbar(scale, ax=axes, location="bottom", label=label, pad=0.01, aspect=50, extend="both")
     figure.supxlabel(drawn.attrs["footnote"], fontsize=7)
     return figure, drawn
+
+
+def chosen(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per run and quantity.
+
+    Raises:
+        InputError: A knob moved other than the map and the seed.
+    """
+    vary(table, "reparametrise")
+    return pd.concat([shown(table, measure, q) for measure, names in SHOWN.items() for q in names])
 
 
 def shown(table: pd.DataFrame, measure: str, quantity: str) -> pd.DataFrame:
@@ -180,23 +189,30 @@ def frame(axes: Axes, lines: pd.DataFrame) -> None:
 
 def said(drawn: pd.DataFrame, rows: pd.DataFrame, table: pd.DataFrame) -> dict[str, Any]:
     """The caption, the footnote and the numbers behind them."""
-    steady = {
-        how: int((cells["verdict"] == "invariant").sum()) for how, cells in drawn.groupby("reparametrise")
-    }
-    total = len(drawn.drop_duplicates(["measure", "quantity"]))
-    counts = ", ".join(f"{how} {steady[how]}" for how in MAPS if how in steady)
     least, most = drawn["n"].min(), drawn["n"].max()
     seeds = f"n = {least}" if least == most else f"n = {least} to {most}"
     gone = counted(absent(table, rows, "reparametrise"), "diverged or missing")
     lost = "; ".join(filter(None, [f"*: {flaws(rows)}" if flaws(rows) else "", gone]))
-    rule = "within error: at most 2 standard errors of both; invariant: below 0.01 % or 10⁻⁴ in every run"
+    rule = "invariant: below 0.01 % or 10⁻⁴ in every run; within error: at most 2 standard errors"
+    noise = "a permutation makes random directions meet other units: what it changes is the noise of one draw"
     protocol = f"median over seeds, {seeds} per cell; {rule}"
     return {
-        "caption": f"Invariant, of {total} quantities: {counts}. Changes: {protocol}. {lost}".strip(),
-        "footnote": f"{protocol}" + (f"\n{lost}" if lost else ""),
+        "caption": f"{steady(drawn)}. {protocol[0].upper()}{protocol[1:]}; {noise}. {lost}".strip(),
+        "footnote": f"{protocol}\n{noise}" + (f"\n{lost}" if lost else ""),
         "filters": {"measure": [*SHOWN], "split": ["train", ""], "index": [-1, 0], "x": "largest"},
         "n": {f"{c.measure}.{c.quantity} {c.reparametrise}": int(c.n) for c in drawn.itertuples()},
     }
+
+
+def steady(drawn: pd.DataFrame) -> str:
+    """How many quantities each map leaves as they are, those within their error apart."""
+    total = len(drawn.drop_duplicates(["measure", "quantity"]))
+    found = pd.crosstab(drawn["reparametrise"], drawn["verdict"]).reindex([*MAPS], fill_value=0)
+    counts = [
+        f"{how} {row.get('invariant', 0)} (and {row.get('within error', 0)} within error)"
+        for how, row in found.iterrows()
+    ]
+    return f"Of {total} quantities, invariant under {', '.join(counts)}"
 
 
 def markdown(drawn: pd.DataFrame) -> str:

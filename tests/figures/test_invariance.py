@@ -14,7 +14,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def cell(table, measure, quantity, how):
-    drawn = draw(table)[1]
+    drawn = cells(changes(chosen(table)))
     (found,) = drawn[
         (drawn["measure"] == measure) & (drawn["quantity"] == quantity) & (drawn["reparametrise"] == how)
     ].itertuples()

@@ -113,8 +113,8 @@ def changes(rows: pd.DataFrame) -> pd.DataFrame:
     if mapped.all() or not mapped.any():
         raise InputError("this figure compares reparametrise=none with the maps, and the table has one only")
     key = ["measure", "quantity", "seed"]
-    before = rows[~mapped].set_index(key)[["value", "stderr", "status"]]
-    pairs = rows[mapped].join(before, on=key, rsuffix="_before")
+    before = rows.loc[~mapped, [*key, "value", "stderr", "status"]]
+    pairs = rows[mapped].merge(before, how="left", on=key, suffixes=("", "_before"))
     scale = pairs["value_before"].abs().where(pairs["unit"] != DECADES, 1.0)
     difference = pairs["value"] - pairs["value_before"]
     error = np.hypot(pairs["stderr"], pairs["stderr_before"]).where(~pairs["measure"].isin(SAME_EXAMPLES), 0)

@@ -138,3 +138,10 @@ def test_four_files(mapped, tmp_path):
 
 def test_every_quantity_that_is_drawn_exists():
     assert all(quantity in QUANTITIES[measure] for measure, names in SHOWN.items() for quantity in names)
+
+
+def test_the_page_holds_the_table_of_the_file_that_it_names():
+    page = (DOCS / "invariance.md").read_text()
+    assert "(invariance.csv)" in page
+    assert markdown(pd.read_csv(DOCS / "invariance.csv")) in page
+    assert all(f"| `{measure}` | `{name}` |" in page for measure, names in SHOWN.items() for name in names)

@@ -184,6 +184,15 @@ class Moody(nn.Module):
         return x if x.sum() > 0 else -x
 
 
+class Twice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.again, self.out = nn.Linear(2, 2), nn.Linear(2, 3)
+
+    def forward(self, x):
+        return self.out(torch.relu(self.again(torch.relu(self.again(x)))))
+
+
 @pytest.mark.parametrize(
     ("model", "how", "sentence"),
     [
@@ -191,6 +200,7 @@ class Moody(nn.Module):
         (MLP(IMAGE, 3, []), "permutation", "reparametrise=permutation needs hidden units .* MLP has none"),
         (nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 2)), "neuron", "needs hidden units"),
         (nn.Sequential(nn.Conv2d(2, 2, 1, groups=2), nn.Conv2d(2, 2, 1)), "neuron", "needs hidden units"),
+        (Twice(), "neuron", "needs hidden units"),
         (Moody(), "layer", "has to follow the units .* cannot trace Moody"),
     ],
 )

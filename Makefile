@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH := .venv-bench
 PEERS := curvlinops-for-pytorch pyhessian loss-landscapes
-FIGURES := poison-accuracy poison-boundaries basin-rollout volume-gap
+FIGURES := poison-accuracy poison-boundaries basin-rollout volume-gap invariance
 # One thread each: two fighting threads are slower than one.
 export OMP_NUM_THREADS := 1
 

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from gensweep.geometry.fold import BATCH_NORMS
 
 
 class Bowl:
@@ -83,3 +85,16 @@ def with_spectrum(values: Iterable[float], seed: int = 0) -> Matrix:
     q = torch.linalg.qr(torch.from_numpy(draws)).Q
     hessian = (q * h) @ q.T
     return Matrix((hessian + hessian.T) / 2)
+
+
+def lived_in(model: nn.Module) -> nn.Module:
+    """The model with statistics and affine parameters as after training, in float64 and eval mode."""
+    torch.manual_seed(1)
+    for norm in model.modules():
+        if isinstance(norm, BATCH_NORMS):
+            norm.running_mean.normal_()
+            norm.running_var.uniform_(0.3, 3)
+            if norm.affine:
+                nn.init.normal_(norm.weight)
+                nn.init.normal_(norm.bias)
+    return model.double().eval().requires_grad_(False)

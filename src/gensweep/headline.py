@@ -7,16 +7,22 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from gensweep.errors import InputError
+from gensweep.figures import invariance
 from gensweep.figures.base import counted, flaws, moving, runs
 from gensweep.figures.volume_gap import correlation
 
 KNOB = "poison_factor"
+MAP = "reparametrise"
 FITS = 0.99  # train accuracy that counts as fitting
 
 
 def headline(table: pd.DataFrame) -> list[str]:
     """The numbers to remember, one plain line each."""
     said = [f"{table['run_id'].nunique()} runs" + grid(table)]
+    if MAP in moving(table):  # the accuracies are those of one network per seed
+        said += invariant(table)
+        table = table[table[MAP] == "none"]
     betas = ends(table)
     for split in ("train", "test"):
         places = [f"{mean_sd(table, split, beta)} at β = {beta:g}" for beta in betas]
@@ -25,6 +31,15 @@ def headline(table: pd.DataFrame) -> list[str]:
     if len(betas) == 2:
         said += volume_lines(table, *betas)
     return said
+
+
+def invariant(table: pd.DataFrame) -> list[str]:
+    """How many quantities the maps leave as they are; nothing where there is no run to compare with."""
+    try:
+        rows = invariance.chosen(table)
+        return [invariance.steady(invariance.cells(invariance.changes(rows)))]
+    except InputError:
+        return []
 
 
 def grid(table: pd.DataFrame) -> str:

@@ -12,6 +12,7 @@ from hydra.utils import instantiate
 
 from gensweep.data.base import Data
 from gensweep.data.corrupt import draw
+from gensweep.geometry.reparametrise import places, reparametrised
 from gensweep.geometry.solution import Layout, Solution
 from gensweep.models.build import drawn
 from gensweep.rng import Stream
@@ -85,17 +86,20 @@ def part(settings: dict[str, Any]) -> Callable[..., Any]:
 
 
 def train(config, model, data, rng, stored: Run, say) -> None:
-    """Fit, and measure in a callback when the fit has ended."""
-    started = time.monotonic()
+    """Fit, and when the fit has ended, reparametrise and measure in a callback."""
+    started, how = time.monotonic(), config["reparametrise"]
+    places(model, how)  # a network without any says so before it is trained
     init_P = Layout.of(model).pack(dict(model.named_parameters()))
     settings = {k: config[k] for k in ("poison_factor", "batch_size", "augment", "clip_norm")}
     schedule = part(config["schedule"])()
     protocol = Protocol(optimiser=part(config["optim"]), schedule=schedule, **settings, **config["budget"])
 
-    def at_end(solution: Solution, outcome: dict[str, Any]) -> None:
+    def at_end(trained: Solution, outcome: dict[str, Any]) -> None:
+        solution, change = reparametrised(trained, data, how, rng.child("reparametrise"))
         facts = {
             "state": "trained",
             **outcome,
+            "output_change": change,
             "train_seconds": time.monotonic() - started,
             "data_note": data.note,
         }
@@ -142,7 +146,11 @@ def end_diverged(config: dict[str, Any], stored: Run, reason: str, say) -> str:
             None,
             None,
             science(config),
-            {"state": "diverged", **dict.fromkeys(("epochs", "updates", "train_seconds")), "data_note": ""},
+            {
+                "state": "diverged",
+                **dict.fromkeys(("epochs", "updates", "output_change", "train_seconds")),
+                "data_note": "",
+            },
         )
     )
     stored.set_state("diverged", reason=reason)

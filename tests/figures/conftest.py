@@ -92,3 +92,44 @@ def plane():
         bowl += [Row("accuracy", 0.5, 0.0, "train", x=row.x, y=row.y) for row in bowl]
         frames.append(frame(f"plane{i}", knobs, "surface", bowl, {"points": 3, "span": 1.0}))
     return pd.concat(frames, ignore_index=True)
+
+
+MAPS = ("none", "layer", "neuron", "batch_norm", "permutation")
+
+
+def mapped_rows(seed, how):
+    """What each map does to a few quantities, by its number m in MAPS; measure → rows."""
+    m = MAPS.index(how)
+    loose = {"status": "low_ess", "reason": "1.5 of 5 rays carry it: a lower bound"} if m == 4 else {}
+    yield "error", [Row("loss", 0.1, 0.02, "train"), Row("loss", 0.4 + m, 0.02, "test")]
+    yield "margin", [Row("margin_p05", 2.0 + 0.01 * m, 0.5, "train")]
+    yield (
+        "norms",
+        [
+            Row("l2_norm", 10.0 * (seed + 1) * (1 + m)),
+            *(Row("layer_spectral", 3.0 + i, index=i) for i in (0, 1)),
+        ],
+    )
+    yield "path_norms", [Row("log10_l1_path_raw", 8.0 - 2 * m, split="")]
+    yield (
+        "perturbation",
+        [Row("mean_loss_rise", v, 0.1, "train", x=x) for x, v in ((0.01, 9.0 * m), (0.1, 1 + m / 10))],
+    )
+    yield "basin", [Row("log10_volume", -500.0 + 1e-5 * m, 20.0, "train", x=0.5, **loose)]
+
+
+@pytest.fixture(scope="session")
+def mapped():
+    """5 maps × 3 seeds; some quantities stay, some move by a known amount."""
+    frames = [
+        frame(
+            f"{seed}{how}".ljust(12, "e"),
+            {"seed": seed, "reparametrise": how, "model.name": "cnn"},
+            measure,
+            rows,
+        )
+        for seed in SEEDS
+        for how in MAPS
+        for measure, rows in mapped_rows(seed, how)
+    ]
+    return pd.concat(frames, ignore_index=True)

@@ -2,23 +2,11 @@ import copy
 
 import pytest
 import torch
+from known import lived_in
 from torch import nn
 
 from gensweep.geometry.fold import BATCH_NORMS, Untraceable, folded, network_at, scale_and_shift
 from gensweep.geometry.solution import Layout, Solution
-
-
-def lived_in(model):
-    """The model with statistics and affine parameters as after training, in float64 and eval mode."""
-    torch.manual_seed(1)
-    for norm in model.modules():
-        if isinstance(norm, BATCH_NORMS):
-            norm.running_mean.normal_()
-            norm.running_var.uniform_(0.3, 3)
-            if norm.affine:
-                nn.init.normal_(norm.weight)
-                nn.init.normal_(norm.bias)
-    return model.double().eval().requires_grad_(False)
 
 
 class PreActivation(nn.Module):

@@ -20,6 +20,7 @@ OUT_OF_RANGE = [
     "random_labels=1",
     "random_labels=maybe",
     "precision=float16",
+    "reparametrise=scale",
     *(f"model.widths={v}" for v in ("[]", "[0]", "[-8]", "8", "[true]", "[8,null]", "[8.0]")),
     *(f"optim.lr={v}" for v in ("0", "-1", "nan", "inf", "1e400", "fast", "true")),
     *(f"optim.betas={v}" for v in ("[]", "[0.9]", "[0.9,0.9,0.9]", "[0.9,1.0]", "0.9")),
@@ -110,6 +111,7 @@ CONTRADICTIONS = [
     (["model=vgg16"], "model=vgg16 halves images until nothing is left of 8 pixels (digits); it needs 32"),
     (["model=keskar_c2", "data=mnist"], "model=keskar_c2 halves images until nothing is left of 28 pixels"),
     (["model=cnn", "data=spirals"], "model=cnn takes images, and spirals has points; choose model=mlp"),
+    (["reparametrise=batch_norm"], "reparametrise=batch_norm needs batch norm, and mlp has none"),
     (["measure.basin.min_radius=20"], "measure.basin.min_radius=20.0 must be below"),
     (["optim=sgd", "optim.nesterov=true", "optim.momentum=0"], "optim.nesterov=true needs a momentum"),
     (

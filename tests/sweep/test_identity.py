@@ -45,6 +45,7 @@ def test_what_cannot_change_the_network_does_not_move_the_name(config, override)
         "poison_size=41",
         "random_labels=true",
         "precision=float64",
+        "reparametrise=layer",
         "data=swissroll",
         "model=mlp_20",
         "model.widths=[8]",

@@ -99,7 +99,10 @@ def absent(table: pd.DataFrame, rows: pd.DataFrame, knob: str = "poison_factor")
     """The places of the grid knob × seed with no such rows: the run was never started, failed or diverged."""
     there = set(zip(rows[knob], rows["seed"], strict=True))
     grid = itertools.product(sorted(table[knob].unique()), sorted(table["seed"].unique()))
-    return [f"{knob}={value:g} seed={seed}" for value, seed in grid if (value, seed) not in there]
+    lacking = [place for place in grid if place not in there]
+    return [
+        f"{knob}={value if isinstance(value, str) else f'{value:g}'} seed={seed}" for value, seed in lacking
+    ]
 
 
 def counted(runs: Sized, what: str) -> str:

@@ -18,15 +18,20 @@ class Untraceable(Exception):
     """The order of a network's layers cannot be read off its forward pass; the message says why."""
 
 
-def network_at(solution: Solution) -> nn.Module:
-    """A copy of the network that holds θ*, in float64 and eval mode."""
+def held_at(solution: Solution) -> nn.Module:
+    """A copy of the network that holds θ*, in eval mode."""
     model = copy.deepcopy(solution.model).eval()
     parts = solution.layout.unpack(solution.theta_P)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name in parts:
                 parameter.copy_(parts[name])
-    return model.double().requires_grad_(False)
+    return model
+
+
+def network_at(solution: Solution) -> nn.Module:
+    """The same in float64, for reading only."""
+    return held_at(solution).double().requires_grad_(False)
 
 
 def traced(model: nn.Module) -> fx.GraphModule:

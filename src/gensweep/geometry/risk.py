@@ -156,7 +156,7 @@ class Risk:
         """Outputs of the network and their derivative along v, (N, C) each, in one forward-mode pass."""
         pairs = [
             jvp(lambda p, x=x: self._forward(p, x), (theta_P,), (v_P.to(theta_P),))[:2]
-            for x, _ in self._chunks()
+            for x, _ in self.chunks()
         ]
         return torch.cat([f for f, _ in pairs]), torch.cat([u for _, u in pairs])
 

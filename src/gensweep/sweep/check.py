@@ -74,9 +74,7 @@ def check_together(config: Mapping[str, Any]) -> None:
         raise InputError(
             f"poison_factor={config['poison_factor']} needs a poison set, but poison_size=0; set poison_size"
         )
-    if config["model"].get("single_logit") and config["data"]["name"] not in TWO_CLASSES:
-        raise InputError(f"model.single_logit=true needs two classes, and {config['data']['name']} has more")
-    check_images(config["model"], config["data"]["name"])
+    check_model(config)
     if config["augment"] and config["data"]["name"] in POINTS:
         raise InputError(f"augment=true crops images, and {config['data']['name']} has points")
     if config["optim"].get("nesterov") and not config["optim"]["momentum"]:
@@ -95,19 +93,29 @@ def check_together(config: Mapping[str, Any]) -> None:
         )
 
 
-def check_images(model: Mapping[str, Any], data: str) -> None:
-    """Whether the network can take what the data set has.
+def check_model(config: Mapping[str, Any]) -> None:
+    """Whether the network can take what the data set has, and has what is to be reparametrised.
 
     Raises:
-        InputError: Points for a network that convolves, or images that its pools make vanish.
+        InputError: Classes, points or images that it cannot take, or no batch norm.
     """
-    name = model["name"]
-    if data in POINTS and not model["_target_"].startswith("gensweep.models.mlp."):
+    model, data = config["model"], config["data"]["name"]
+    name, is_mlp = model["name"], model["_target_"].startswith("gensweep.models.mlp.")
+    if model.get("single_logit") and data not in TWO_CLASSES:
+        raise InputError(f"model.single_logit=true needs two classes, and {data} has more")
+    if data in POINTS and not is_mlp:
         raise InputError(f"model={name} takes images, and {data} has points; choose model=mlp")
-    least = 2 ** (len(model["blocks"]) - 1) * model["last_pool"] if "blocks" in model else 1
-    least = 32 if "with_dropout" in model else least  # Keskar's C2 and C4: five pools
-    if PIXELS.get(data, least) < least:
+    if PIXELS.get(data, least_side(model)) < least_side(model):
         raise InputError(
             f"model={name} halves images until nothing is left of {PIXELS[data]} pixels ({data}); "
-            f"it needs {least}"
+            f"it needs {least_side(model)}"
         )
+    if config["reparametrise"] == "batch_norm" and is_mlp:
+        raise InputError(f"reparametrise=batch_norm needs batch norm, and {name} has none; choose model=cnn")
+
+
+def least_side(model: Mapping[str, Any]) -> int:
+    """Pixels that an image needs to survive the network's pools."""
+    if "blocks" in model:
+        return 2 ** (len(model["blocks"]) - 1) * model["last_pool"]
+    return 32 if "with_dropout" in model else 1  # Keskar's C2 and C4 have five pools

@@ -18,6 +18,7 @@ SCIENCE = (
     "augment",
     "clip_norm",
     "precision",
+    "reparametrise",
     "data",
     "model",
     "optim",

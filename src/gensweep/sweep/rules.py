@@ -78,6 +78,7 @@ RULES: dict[str, tuple[Check, str]] = {
     "augment": switch(),
     "clip_norm": optional(POSITIVE),
     "precision": one_of("float32", "float64"),
+    "reparametrise": one_of("none", "layer", "neuron", "batch_norm", "permutation"),
     "data_dir": text(),
     "outputs": text(),
     "data.points_per_class": whole(1),

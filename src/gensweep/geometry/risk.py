@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gensweep.data.base import Data, Split
 from gensweep.data.resident import resident
-from gensweep.geometry.solution import Layout, Solution
+from gensweep.geometry.solution import Layout, PerExample, Solution
 
 Product = Callable[[Tensor], Tensor]  # v_P -> H v, (P,), in the type of v
 
@@ -42,16 +43,12 @@ class SmoothLoss(Loss, Protocol):
         ...
 
 
-PerExample = Callable[[Tensor, Tensor], Tensor]
-
-
-def cross_entropy(logits_NC: Tensor, y_N: Tensor) -> Tensor:
-    """−log softmax of the label, nats per example, (N,)."""
-    return F.cross_entropy(logits_NC, y_N, reduction="none")
+class NoDerivative(Exception):
+    """The network has no derivative of the order that was asked for; the message says why."""
 
 
 class Risk:
-    """Mean cross-entropy of one split at any parameters: eval mode, no augmentation, nothing written.
+    """Mean loss of one split at any parameters: eval mode, no augmentation, nothing written.
 
     Parameters enter as functional arguments, so the module stays as it is. Losses are computed from
     the logits in float64 and summed in float64: chunking changes nothing. Each parameter vector is
@@ -62,7 +59,7 @@ class Risk:
         split: Examples to average over.
         data: The constants that normalise them.
         chunk: Examples per forward pass.
-        per_example: The loss of each example, from float64 logits (N, C) and labels (N,).
+        per_example: The loss of each example in place of the solution's own.
 
     Error: Exact for the split, up to rounding of the forward pass.
     """
@@ -73,13 +70,13 @@ class Risk:
         split: Split,
         data: Data,
         chunk: int = 10_000,
-        per_example: PerExample = cross_entropy,
+        per_example: PerExample | None = None,
     ) -> None:
         self.model: nn.Module = solution.model.eval()
         self.layout = Layout.of(self.model)
         self.x, self.y = resident(split, data, solution.device, solution.theta_P.dtype)
         self.chunk = chunk
-        self.per_example = per_example
+        self.per_example = per_example or solution.loss
 
     def __len__(self) -> int:
         """Number of examples N."""
@@ -117,13 +114,18 @@ class Risk:
         return self._losses(logits).mean().item(), (logits.argmax(1) == self.y).double().mean().item()
 
     def grad(self, theta_P: Tensor) -> tuple[float, Tensor]:
-        """Mean loss in nats and its gradient (P,)."""
+        """Mean loss in nats and its gradient (P,).
+
+        Raises:
+            NoDerivative: Autograd cannot reach the parameters from the loss.
+        """
         point = theta_P.detach().clone().requires_grad_()
         total = torch.zeros((), dtype=torch.float64, device=point.device)
         gradient = torch.zeros_like(theta_P)
         for x, y in self._chunks():
             loss = self._share(point, x, y)
-            gradient += torch.autograd.grad(loss, point)[0]
+            with _autograd():
+                gradient += torch.autograd.grad(loss, point)[0]
             total += loss.detach()
         return total.item(), gradient
 
@@ -134,6 +136,9 @@ class Risk:
         several chunks is one whose graph would not fit, so there it is built anew each time.
 
         Error: Exact almost everywhere, up to rounding; the kinks of ReLU and max-pooling carry no curvature.
+
+        Raises:
+            NoDerivative: A step of the network can be differentiated once at most.
         """
         point = theta_P.detach().clone().requires_grad_()
         kept = self._slope(point, self.x, self.y) if len(self) <= self.chunk else None
@@ -142,7 +147,9 @@ class Risk:
             total, v = torch.zeros_like(v_P), v_P.to(point)
             for x, y in self._chunks():
                 slope = self._slope(point, x, y) if kept is None else kept
-                total += torch.autograd.grad(slope, point, v, retain_graph=kept is not None)[0]
+                if slope.requires_grad:  # else the slope is the same everywhere
+                    with _autograd():
+                        total += torch.autograd.grad(slope, point, v, retain_graph=kept is not None)[0]
             return total
 
         return product
@@ -153,4 +160,18 @@ class Risk:
 
     def _slope(self, point: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """What a chunk adds to the gradient, (P,), open to another derivative."""
-        return torch.autograd.grad(self._share(point, x, y), point, create_graph=True)[0]
+        with sdpa_kernel(SDPBackend.MATH):  # the other kernels of attention have one derivative only
+            share = self._share(point, x, y)
+        with _autograd():
+            return torch.autograd.grad(share, point, create_graph=True)[0]
+
+
+@contextlib.contextmanager
+def _autograd() -> Iterator[None]:
+    """Autograd's refusals under a name of their own."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise NoDerivative(f"autograd says: {str(error).splitlines()[0]}") from error

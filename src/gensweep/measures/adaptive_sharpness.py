@@ -12,8 +12,8 @@ from torch import Tensor
 from gensweep.data.base import Data, Split
 from gensweep.geometry.box import BALLS, SPREAD, box_maximum
 from gensweep.geometry.noise import expected_rise, gaussian, uniform
-from gensweep.geometry.risk import Loss, Risk, cross_entropy
-from gensweep.geometry.solution import Solution
+from gensweep.geometry.risk import Loss, Risk
+from gensweep.geometry.solution import PerExample, Solution
 from gensweep.rng import Stream
 from gensweep.rows import Row, not_applicable
 
@@ -56,7 +56,7 @@ class AdaptiveSharpness:
     def __call__(self, solution: Solution, data: Data, rng: Stream) -> Iterator[Row]:
         """The rows of one solution."""
         blocks = partition(data.train, self.block, rng.child("partition"))
-        for suffix, per_example in (("", cross_entropy), ("_logit_normalised", normalised_cross_entropy)):
+        for suffix, per_example in (("", solution.loss), ("_logit_normalised", normalised(solution.loss))):
             if suffix and data.num_classes == 2:
                 yield from self.absent(suffix)
                 continue
@@ -113,10 +113,14 @@ class AdaptiveSharpness:
                 yield not_applicable(f"{kind.format(norm)}{suffix}", reason, split="train", x=rho)
 
 
-def normalised_cross_entropy(logits_NC: Tensor, y_N: Tensor) -> Tensor:
-    """Cross-entropy of logits that are centred and scaled to norm 1 per example, nats, (N,)."""
-    centred = logits_NC - logits_NC.mean(1, keepdim=True)
-    return cross_entropy(centred / centred.norm(dim=1, keepdim=True).clamp_min(1e-30), y_N)
+def normalised(loss: PerExample) -> PerExample:
+    """The loss of logits that are centred and scaled to norm 1 per example."""
+
+    def of_normalised(logits_NC: Tensor, y_N: Tensor) -> Tensor:
+        centred = logits_NC - logits_NC.mean(1, keepdim=True)
+        return loss(centred / centred.norm(dim=1, keepdim=True).clamp_min(1e-30), y_N)
+
+    return of_normalised
 
 
 def partition(split: Split, size: int | None, rng: Stream) -> list[Split]:

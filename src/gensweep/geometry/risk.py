@@ -156,14 +156,37 @@ class Risk:
 
     def _share(self, point: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """What a chunk adds to the mean loss."""
-        return self.per_example(self._forward(point, x).double(), y).sum() / len(self)
+        share = self.per_example(self._forward(point, x).double(), y).sum() / len(self)
+        if not share.requires_grad:
+            raise NoDerivative("autograd finds no way from the loss to the parameters: a no_grad, a detach?")
+        return share
 
     def _slope(self, point: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """What a chunk adds to the gradient, (P,), open to another derivative."""
         with sdpa_kernel(SDPBackend.MATH):  # the other kernels of attention have one derivative only
             share = self._share(point, x, y)
         with _autograd():
-            return torch.autograd.grad(share, point, create_graph=True)[0]
+            slope = torch.autograd.grad(share, point, create_graph=True)[0]
+        if _broken(slope):
+            raise NoDerivative("a step of the network is marked once_differentiable")
+        return slope
+
+
+def _broken(slope: Tensor) -> bool:
+    """Whether the graph ends at a step that refuses another derivative.
+
+    `torch.autograd.grad` goes around such a step without a word, and its Hessian lacks those terms.
+    """
+    seen, ahead = set(), [slope.grad_fn]
+    while ahead:
+        node = ahead.pop()
+        if node is None or node in seen:
+            continue
+        if node.name() == "torch::autograd::Error":
+            return True
+        seen.add(node)
+        ahead += [following for following, _ in node.next_functions]
+    return False
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from gensweep.geometry.lanczos import Hessian
 from gensweep.geometry.local_volume import Splitting, gaussian_masses
 from gensweep.geometry.metric import METRICS, Metric
 from gensweep.geometry.radius import Crossings, first_crossings, joined
-from gensweep.geometry.risk import Risk, SmoothLoss
+from gensweep.geometry.risk import NoDerivative, Risk, SmoothLoss
 from gensweep.geometry.solution import Solution
 from gensweep.geometry.trace import trace
 from gensweep.geometry.volume import LN10, bootstrap_stderr, effective_sample_size, log10_mean_power
@@ -24,6 +24,7 @@ from gensweep.rng import Stream
 from gensweep.rows import Row, not_applicable
 
 ENOUGH_RAYS = 20  # below this effective number a volume was off by more than its error bar says
+VOLUMES = ("log10_volume", "log10_volume_jensen", "log10_volume_trace", "log10_local_volume")
 BLOCK = 2**26  # scalars of directions held at a time
 
 
@@ -75,6 +76,10 @@ class Basin:
     def __call__(self, solution: Solution, data: Data, rng: Stream) -> Iterator[Row]:
         """The rows of one solution."""
         metric = METRICS[self.metric](solution)
+        if not metric.dimensions:
+            reason = f"the metric {self.metric} moves no parameter of this network"
+            yield from (not_applicable(quantity, reason, split="train") for quantity in VOLUMES)
+            return
         yield from self.walk(Risk(solution, data.train, data), solution.theta_P, metric, rng)
 
     def walk(self, loss: SmoothLoss, theta_P: Tensor, metric: Metric, rng: Stream) -> Iterator[Row]:
@@ -102,7 +107,11 @@ class Basin:
                 rng.child("bootstrap"),
             )
         places = list(zip(cutoffs[walls].tolist(), (levels[walls] - base).tolist(), strict=True))
-        yield from by_trace(loss, theta_P, metric, places, rng.child("trace"))
+        try:
+            yield from by_trace(loss, theta_P, metric, places, rng.child("trace"))
+        except NoDerivative as obstacle:
+            for cutoff, _ in places:
+                yield not_applicable("log10_volume_trace", str(obstacle), split="train", x=cutoff)
         if self.replicates:
             yield from self.local(loss, theta_P, metric, base, places, rng.child("local"))
 
@@ -144,7 +153,7 @@ class Basin:
 def no_basin(cutoff: float, base: float) -> Iterator[Row]:
     """The rows of a cutoff that lies below the loss at the solution."""
     reason = f"the loss at the solution, {base:.3g}, is not below the cutoff {cutoff:g}: there is no basin"
-    for quantity in ("log10_volume", "log10_volume_jensen", "log10_volume_trace", "log10_local_volume"):
+    for quantity in VOLUMES:
         yield not_applicable(quantity, reason, split="train", x=float(cutoff))
 
 

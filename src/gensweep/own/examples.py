@@ -48,10 +48,10 @@ def split_of(name: str, pair: Any) -> Split:
 
 def array(name: str, values: Any) -> np.ndarray:
     """A copy as an array that torch takes."""
-    if isinstance(values, Tensor):
-        values = values.detach().cpu()
-        values = values.float() if values.dtype == torch.bfloat16 else values
     try:
+        if isinstance(values, Tensor):
+            whole = values.detach().cpu()
+            values = (whole.float() if whole.dtype == torch.bfloat16 else whole).numpy()  # NumPy lacks it
         found = np.array(values)
         torch.from_numpy(found)
     except (TypeError, ValueError, RuntimeError) as error:

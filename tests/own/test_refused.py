@@ -64,6 +64,11 @@ def locked() -> nn.Module:
     return model
 
 
+@torch.inference_mode()
+def of_inference() -> nn.Module:
+    return Own()
+
+
 def crash(self, x):
     raise KeyError("no such head")
 
@@ -96,6 +101,7 @@ MODELS = {
     "bfloat16": (Own().bfloat16(), "model: linear.weight is torch.bfloat16; measures need float32 or float64"),
     "float16": (Own().half(), "model: linear.weight is torch.float16; measures need float32 or float64, for instance"),
     "two types": (with_weights(replaced(torch.float64)), "model: its parameters are of float32 and float64"),
+    "inference": (of_inference(), "model: its weights were made in inference mode"),
     "lazy": (nn.LazyLinear(3), "model: weight has no shape yet; run one batch through it first"),
     "nowhere": (Own().to("meta"), "model lies on meta; gensweep measures on cpu and cuda, with real weights"),
     "two places": (with_weights(lambda m: m.dropout.register_buffer("b", torch.zeros(1, device="meta"))),

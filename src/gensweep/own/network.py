@@ -85,6 +85,8 @@ def wrong_with_weights(parameters: dict[str, Tensor], buffers: dict[str, Tensor]
     lazy = [name for name, t in {**parameters, **buffers}.items() if nn.parameter.is_lazy(t)]
     if lazy:
         yield f"{lazy[0]} has no shape yet; run one batch through it first"
+    if any(p.is_inference() for p in parameters.values()):
+        yield "its weights were made in inference mode, which keeps derivatives from them; make them outside"
     trained = {name: p for name, p in parameters.items() if p.requires_grad}
     if not trained:
         yield "all its parameters are frozen (requires_grad=False); measures need some that are not"

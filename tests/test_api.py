@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import gensweep
-from gensweep.errors import InputError
-from gensweep.measures import Basin, BoxSharpness, Error, Margin, Perturbation, Slice, Spectrum
+from gensweep.geometry.solution import cross_entropy
+from gensweep.measures import Basin, BoxSharpness, Margin, Perturbation, Slice, Spectrum
 from gensweep.rng import Stream
 from gensweep.rows import COLUMNS, KEY
 from gensweep.table.shards import collect
@@ -24,7 +24,7 @@ from gensweep.table.store import Store
 
 
 class Nasty(nn.Module):
-    """Tied weights, batch norm, dropout, a buffer that the forward pass writes, float64, an empty submodule."""
+    """Tied and frozen weights, batch norm, dropout, buffers that a forward pass writes, an empty module."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ def everything(model: nn.Module) -> dict:
             name: [list(v) for k, v in vars(m).items() if "hooks" in k] for name, m in model.named_modules()
         },
         "attributes": {name: sorted(vars(m)) for name, m in model.named_modules()},
-        "random": [torch.get_rng_state(), *np.random.get_state()[1:], *random.getstate()[1]],
+        "random": [torch.get_rng_state(), *np.random.get_state()[1:], *random.getstate()[1]],  # noqa: NPY002
         "torch": [torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled()],
         "more torch": [torch.are_deterministic_algorithms_enabled(), torch.is_autocast_enabled("cpu")],
         "numpy": np.geterr(),
@@ -124,7 +124,7 @@ def test_the_model_and_the_world_are_left_as_found(nasty, data):
 @WITH_FROZEN
 def test_also_when_a_measure_raises_and_the_message_names_it(nasty, data, monkeypatch):
     def failing(self, solution, data, rng):
-        torch.rand(3), np.random.rand(3), random.random()
+        torch.rand(3), np.random.rand(3), random.random()  # noqa: NPY002
         with torch.no_grad():
             solution.model.out.weight.fill_(7)
         raise ZeroDivisionError("out of luck")
@@ -189,8 +189,8 @@ def test_the_table_is_one_that_collect_could_have_written(data, tmp_path):
     assert table["measure"].unique().tolist() == sorted(CHEAP)
     run = Store(tmp_path).run("0123456789ab")
     with run.claimed():
-        from gensweep.table.shards import encoded
         from gensweep.rows import Row
+        from gensweep.table.shards import encoded
 
         shard = encoded([Row("loss", 1.0, split="train")], {})
         run.commit(
@@ -219,23 +219,34 @@ def test_a_run_id_names_the_weights_and_buffers(data):
 def test_every_measure_is_of_the_loss_that_is_given(data):
     """Ten times the loss makes ten times the number: rises, curvature and all."""
     measures = [
-        "error", Slice(points=3), *QUICK[:2], Spectrum(top=2, steps=4, probes=1), gensweep.measures.Surface(points=2),
-        gensweep.measures.HessianRatio(points=2), gensweep.measures.ExpectedSharpness(scales=0.01, draws=4),
+        "error",
+        Slice(points=3),
+        *QUICK[:2],
+        Spectrum(top=2, steps=4, probes=1),
+        gensweep.measures.Surface(points=2),
+        gensweep.measures.HessianRatio(points=2),
+        gensweep.measures.ExpectedSharpness(scales=0.01, draws=4),
         gensweep.measures.AdaptiveSharpness(rho=0.05, norm="l2", block=None, steps=2, starts=2, draws=4),
         Basin(cutoffs=0.5, directions=3, replicates=0),
-    ]  # fmt: skip
+    ]
     tables = [
-        cheap(linear(), data, measures, loss=lambda outputs, y, t=t: t * F.cross_entropy(outputs, y, reduction="none"))
+        cheap(linear(), data, measures, loss=lambda outputs, y, t=t: t * cross_entropy(outputs, y))
         for t in (1, 10)
-    ]  # fmt: skip
+    ]
     nats = tables[0]["unit"].isin(["nats", "nats/weight²"]) & (tables[0]["measure"] != "basin")
     one, ten = (table.set_index(list(KEY)[1:])["value"] for table in tables)
     shared = one[nats.to_numpy()].dropna()
     shared = shared[shared.index.get_level_values("quantity") != "kl"]
     assert set(shared.index.get_level_values(0)) == {
-        "error", "slice", "perturbation", "box_sharpness", "spectrum", "surface", "expected_sharpness",
+        "error",
+        "slice",
+        "perturbation",
+        "box_sharpness",
+        "spectrum",
+        "surface",
+        "expected_sharpness",
         "adaptive_sharpness",
-    }  # fmt: skip
+    }
     ratio = ten[shared.index] / shared
     ratio = ratio[shared.abs() > 1e-4]
     assert ratio.between(9.9, 10.1).all(), ratio[~ratio.between(9.9, 10.1)]

@@ -43,7 +43,7 @@ SMALL = {
 
 
 class Reader(nn.Module):
-    """Tokens in; an embedding whose weights are the last layer's too, attention or a GRU, no ReLU anywhere."""
+    """Tokens in; an embedding whose weights are the last layer's too, a GRU or attention, no ReLU."""
 
     def __init__(self, middle: nn.Module) -> None:
         super().__init__()

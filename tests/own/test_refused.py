@@ -83,34 +83,66 @@ def replaced(dtype):
 
 
 MODELS = {
-    "a dict": (Own(lambda m, x: {"logits": m.linear(x)}), "model returns a dict; wrap it so that it returns logits"),
+    "a dict": (
+        Own(lambda m, x: {"logits": m.linear(x)}),
+        "model returns a dict; wrap it so that it returns logits",
+    ),
     "a tuple": (Own(lambda m, x: (m.linear(x), x)), "model returns a tuple; wrap it"),
     "an error": (Own(crash), "model fails on float32 of shape (10, 4): KeyError: 'no such head'"),
-    "no forward": (nn.ModuleList([nn.Linear(4, 3)]), "model fails on float32 of shape (10, 4): NotImplementedError"),
-    "random": (Own(lambda m, x: F.dropout(m.linear(x))), "model is random in eval mode: two passes over the same"),
+    "no forward": (
+        nn.ModuleList([nn.Linear(4, 3)]),
+        "model fails on float32 of shape (10, 4): NotImplementedError",
+    ),
+    "random": (
+        Own(lambda m, x: F.dropout(m.linear(x))),
+        "model is random in eval mode: two passes over the same",
+    ),
     "in place": (Own(in_place), "model writes to its input"),
     "no parameters": (nn.Flatten(), "model has no parameters"),
     "all frozen": (Own().requires_grad_(False), "model: all its parameters are frozen (requires_grad=False)"),
     "one logit": (Own(lambda m, x: m.linear(x)[:, :1]), "not logits (N, C); one logit z makes two, (0, z)"),
-    "per token": (Own(lambda m, x: m.linear(x)[:, None]), "model returns float32 of shape (10, 1, 3) for 10 examples"),
+    "per token": (
+        Own(lambda m, x: m.linear(x)[:, None]),
+        "model returns float32 of shape (10, 1, 3) for 10 examples",
+    ),
     "one less": (Own(lambda m, x: m.linear(x)[1:]), "model returns float32 of shape (9, 3) for 10 examples"),
-    "classes": (Own(lambda m, x: m.linear(x).argmax(1)), "model returns int64 of shape (10,) for 10 examples"),
-    "NaN": (with_weights(lambda m: m.linear.bias[1].fill_(torch.nan)), "model: linear.bias holds NaN or infinity"),
-    "infinite": (with_weights(lambda m: m.linear.weight[0, 0].fill_(-torch.inf)), "model: linear.weight holds NaN"),
-    "complex": (with_weights(replaced(torch.complex64)), "model: linear.bias is torch.complex64; measures need"),
-    "bfloat16": (Own().bfloat16(), "model: linear.weight is torch.bfloat16; measures need float32 or float64"),
-    "float16": (Own().half(), "model: linear.weight is torch.float16; measures need float32 or float64, for instance"),
+    "classes": (
+        Own(lambda m, x: m.linear(x).argmax(1)),
+        "model returns int64 of shape (10,) for 10 examples",
+    ),
+    "NaN": (
+        with_weights(lambda m: m.linear.bias[1].fill_(torch.nan)),
+        "model: linear.bias holds NaN or infinity",
+    ),
+    "infinite": (
+        with_weights(lambda m: m.linear.weight[0, 0].fill_(-torch.inf)),
+        "model: linear.weight holds NaN",
+    ),
+    "complex": (
+        with_weights(replaced(torch.complex64)),
+        "model: linear.bias is torch.complex64; measures need",
+    ),
+    "bfloat16": (
+        Own().bfloat16(),
+        "model: linear.weight is torch.bfloat16; measures need float32 or float64",
+    ),
+    "float16": (
+        Own().half(),
+        "model: linear.weight is torch.float16; measures need float32 or float64, for instance",
+    ),
     "two types": (with_weights(replaced(torch.float64)), "model: its parameters are of float32 and float64"),
     "inference": (of_inference(), "model: its weights were made in inference mode"),
     "lazy": (nn.LazyLinear(3), "model: weight has no shape yet; run one batch through it first"),
     "nowhere": (Own().to("meta"), "model lies on meta; gensweep measures on cpu and cuda, with real weights"),
-    "two places": (with_weights(lambda m: m.dropout.register_buffer("b", torch.zeros(1, device="meta"))),
-                   "model lies on several devices (cpu, meta); move it to one"),
+    "two places": (
+        with_weights(lambda m: m.dropout.register_buffer("b", torch.zeros(1, device="meta"))),
+        "model lies on several devices (cpu, meta); move it to one",
+    ),
     "no module": (lambda x: x, "model is a function; give an nn.Module that maps a batch to logits"),
     "a class": (Own, "model is the class Own; give an nn.Module"),
     "not copied": (locked(), "model cannot be copied by copy.deepcopy: TypeError: cannot pickle"),
     "other inputs": (nn.Linear(5, 3), "model fails on float32 of shape (10, 4): RuntimeError: mat1 and mat2"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", MODELS)
@@ -160,16 +192,28 @@ def coin(outputs, y):
 
 
 LOSSES = {
-    "a scalar": (nn.CrossEntropyLoss(), "loss returns float64 of shape () for 10 examples, not one each; reduction='none'"),
-    "per class": (lambda outputs, y: outputs, "loss returns float64 of shape (10, 3) for 10 examples, not one each"),
+    "a scalar": (
+        nn.CrossEntropyLoss(),
+        "loss returns float64 of shape () for 10 examples, not one each; reduction='none'",
+    ),
+    "per class": (
+        lambda outputs, y: outputs,
+        "loss returns float64 of shape (10, 3) for 10 examples, not one each",
+    ),
     "one less": (lambda outputs, y: outputs[1:, 0], "loss returns float64 of shape (9,) for 10 examples"),
     "a number": (lambda outputs, y: 1.0, "loss returns a float for 10 examples"),
     "whole": (lambda outputs, y: y, "loss returns int64 of shape (10,)"),
-    "an error": (nn.MSELoss(reduction="none"), "loss fails on float64 of shape (10, 3) and int64 of shape (10,)"),
-    "32 bits": (nn.CrossEntropyLoss(weight=torch.ones(3), reduction="none"), "loss fails on float64 of shape (10, 3)"),
+    "an error": (
+        nn.MSELoss(reduction="none"),
+        "loss fails on float64 of shape (10, 3) and int64 of shape (10,)",
+    ),
+    "32 bits": (
+        nn.CrossEntropyLoss(weight=torch.ones(3), reduction="none"),
+        "loss fails on float64 of shape (10, 3)",
+    ),
     "nothing": (None, "loss fails on float64 of shape (10, 3) and int64 of shape (10,): TypeError"),
     "random": (coin, "loss is random: it gives two losses for the same outputs"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", LOSSES)
@@ -187,14 +231,23 @@ MEASURES = {
     "twice": (["slice", Slice(points=3)], "measures: slice is there twice"),
     "a class": ([Basin], "neither a name nor an object from gensweep.measures; write Basin()"),
     "a stranger": ([len], "is neither a name nor an object from gensweep.measures"),
-    "negative": ([Basin(cutoffs=[-1])], "measure.basin.cutoffs=[-1] is not a list, each of it a number in (0, inf)"),
+    "negative": (
+        [Basin(cutoffs=[-1])],
+        "measure.basin.cutoffs=[-1] is not a list, each of it a number in (0, inf)",
+    ),
     "a fraction": ([Slice(points=2.5)], "measure.slice.points=2.5 is not a whole number, 2 or more"),
     "a word more": ([Basin(metric="l2")], "measure.basin.metric=l2 is not one of filter, euclidean"),
-    "two lengths": ([AdaptiveSharpness(rho=0.05)], "measure.adaptive_sharpness.rho=[0.05] needs one number for each"),
+    "two lengths": (
+        [AdaptiveSharpness(rho=0.05)],
+        "measure.adaptive_sharpness.rho=[0.05] needs one number for each",
+    ),
     "inside out": ([Basin(min_radius=20)], "measure.basin.min_radius=20.0 must be below"),
-    "one value twice": ([BoxSharpness(epsilon=[1, 1.0])], "measure.box_sharpness.epsilon=[1.0, 1.0] names a value twice"),
+    "one value twice": (
+        [BoxSharpness(epsilon=[1, 1.0])],
+        "measure.box_sharpness.epsilon=[1.0, 1.0] names a value twice",
+    ),
     "no list": ([Margin(quantiles=None)], "measure.margin.quantiles=[None] is not a list"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", MEASURES)
@@ -209,7 +262,7 @@ def test_seeds(seed):
 
 
 def test_what_is_odd_but_sound_is_measured():
-    """Labels of any width, inputs that torch cannot take as they lie, a wider type, a numpy seed, a generator."""
+    """Labels of any width, inputs that torch cannot take as they lie, a wider type, a generator."""
     x, y = X.numpy()[::-1], Y.numpy()[::-1].astype(np.uint8)
     x.flags.writeable = False
     expected = gensweep.measure(model := Own(), train=(X.flip(0), Y.flip(0)), measures=["error"])

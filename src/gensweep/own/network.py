@@ -90,14 +90,19 @@ def wrong_with_weights(parameters: dict[str, Tensor], buffers: dict[str, Tensor]
     trained = {name: p for name, p in parameters.items() if p.requires_grad}
     if not trained:
         yield "all its parameters are frozen (requires_grad=False); measures need some that are not"
+    yield from wrong_with_types(trained)
+    for name, p in parameters.items():
+        if not p.isfinite().all():
+            yield f"{name} holds NaN or infinity; there is no minimum to measure"
+
+
+def wrong_with_types(trained: dict[str, Tensor]) -> Iterator[str]:
+    """What keeps numbers of these types from being measured, in sentences."""
     for name, p in trained.items():
         if p.dtype not in PRECISIONS:
             yield f"{name} is {p.dtype}; measures need float32 or float64, for instance model.float()"
     if len({p.dtype for p in trained.values()}) > 1:
         yield "its parameters are of float32 and float64; model.float() or model.double() makes them one"
-    for name, p in parameters.items():
-        if not p.isfinite().all():
-            yield f"{name} holds NaN or infinity; there is no minimum to measure"
 
 
 def copied(solution: Solution) -> Solution:

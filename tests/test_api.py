@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import gensweep
-from gensweep.geometry.solution import cross_entropy
+from gensweep.data.base import Data, Split
+from gensweep.geometry.solution import Layout, Solution, cross_entropy
 from gensweep.measures import Basin, BoxSharpness, Margin, Perturbation, Slice, Spectrum
 from gensweep.rng import Stream
 from gensweep.rows import COLUMNS, KEY
@@ -165,7 +166,7 @@ def test_other_measures_and_their_order_change_no_row(nasty, data):
 
 @WITH_FROZEN
 def test_the_numbers_are_those_of_the_model_in_eval_mode(nasty, data):
-    table = cheap(nasty, data, ["error"]).set_index(["quantity", "split"])["value"]
+    table = cheap(nasty.train(), data, ["error"]).set_index(["quantity", "split"])["value"]
     own = copy.deepcopy(nasty).eval()
     for split, (x, y) in data.items():
         with torch.no_grad():
@@ -198,6 +199,23 @@ def test_the_table_is_one_that_collect_could_have_written(data, tmp_path):
         )
     collected = collect(Store(tmp_path))[0]
     assert table.dtypes.equals(collected[list(table)].dtypes)
+
+
+def test_mixed_precision_around_it_is_off(data):
+    expected = cheap(linear(), data)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        pd.testing.assert_frame_equal(cheap(linear(), data), expected, check_exact=True)
+
+
+def test_a_measure_draws_from_the_stream_of_its_name_as_it_does_in_a_run(data):
+    model, (x, y) = linear(), data["train"]
+    part = Split(x, y, np.arange(len(y)))
+    solution = Solution(model, Layout.of(model).pack(dict(model.named_parameters())))
+    rows = Slice(points=3)(solution, Data(part, part, part, part, 3), Stream(0).child("measure", "slice"))
+    table = cheap(model, data, [Slice(points=3)])
+    assert table[table["quantity"] == "loss"]["value"].tolist() == [
+        r.value for r in rows if r.quantity == "loss"
+    ]
 
 
 def test_a_run_id_names_the_weights_and_buffers(data):

@@ -140,8 +140,7 @@ def undisturbed(device: torch.device) -> Iterator[None]:
     try:
         with (
             torch.random.fork_rng(cuda),
-            torch.inference_mode(False),
-            torch.enable_grad(),
+            torch.inference_mode(False),  # turns derivatives on as well
             torch.autocast(device.type, enabled=False),
         ):
             yield

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import gensweep.measures
 from gensweep.errors import InputError
 from gensweep.rows import QUANTITIES, STATUSES, Row, checked
 from gensweep.sweep.identity import flatten
@@ -51,6 +52,12 @@ def test_yaml_and_dataclass_state_the_same_defaults(measure):
     module, _, name = settings.pop("_target_").rpartition(".")
     default = getattr(importlib.import_module(module), name)()
     assert {k: list(v) if isinstance(v, tuple) else v for k, v in vars(default).items()} == settings
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_every_measure_is_offered_to_python(measure):
+    settings = yaml.safe_load((CONF / "measure" / f"{measure}.yaml").read_text())[measure]
+    assert settings["_target_"].rpartition(".")[2] in gensweep.measures.__all__
 
 
 @pytest.mark.parametrize("figure", FIGURES)

@@ -1,4 +1,4 @@
-"""Every command of README.md, run as it stands there in a copy of the repository."""
+"""Every command and every Python block of README.md, run as it stands there."""
 
 from __future__ import annotations
 
@@ -54,6 +54,16 @@ def test_every_command_of_the_readme_runs(tmp_path):
         assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
     for name in ("table.parquet", "table.csv", "report.html", "poison-accuracy.pdf", "volume-gap.png"):
         assert (folder / "outputs" / "quickstart" / name).stat().st_size > 1000
+
+
+def test_every_python_block_of_the_readme_runs(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert blocks
+    for block in blocks:
+        done = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "path_norms" in done.stdout
+    assert not list(tmp_path.iterdir())
 
 
 def test_every_file_that_the_readme_lists_is_there():

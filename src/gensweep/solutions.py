@@ -28,7 +28,7 @@ def saved(
         "config.yaml": yaml.safe_dump(science, sort_keys=False).encode(),
         "outcome.json": json.dumps(facts).encode(),
     }
-    if solution is not None and data is not None:
+    if solution is not None and data is not None and solution.init_P is not None:
         buffers = {name: b.contiguous() for name, b in solution.model.named_buffers()}
         files["solution.safetensors"] = save({**_named(solution, solution.theta_P), **buffers})
         files["init.safetensors"] = save(_named(solution, solution.init_P))

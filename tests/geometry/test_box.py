@@ -96,3 +96,14 @@ def test_more_starts_leave_the_first_alone():
     zero, width = torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
     few, many = (box_maximum(bowl, zero, width, Stream(3), 6, starts).losses for starts in (2, 5))
     assert (few == many[:2]).all()
+
+
+@pytest.mark.parametrize("ball", BALLS)
+def test_a_slope_of_exactly_zero_in_float32_goes_nowhere(ball):
+    class Flat:
+        def grad(self, theta_P):
+            assert theta_P.isfinite().all()
+            return 1.0, torch.zeros_like(theta_P)
+
+    found = box_maximum(Flat(), torch.ones(3), torch.ones(3), Stream(0), steps=3, starts=2, ball=BALLS[ball])
+    assert found.losses.tolist() == [1.0, 1.0]

@@ -4,6 +4,8 @@ import pytest
 import torch
 from known import lived_in
 from torch import nn
+from torch.func import functional_call
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from gensweep.geometry.fold import BATCH_NORMS, Untraceable, folded, network_at, scale_and_shift
 from gensweep.geometry.solution import Layout, Solution
@@ -102,3 +104,19 @@ def test_what_cannot_be_traced_says_why():
 
     with pytest.raises(Untraceable, match=r"cannot trace Moody: .*control flow"):
         folded(Moody())
+
+
+def test_normalised_weights_are_worked_out_and_the_original_keeps_its_class():
+    model = nn.Sequential(weight_norm(nn.Linear(3, 2)), nn.ReLU(), spectral_norm(nn.Linear(2, 2))).eval()
+    layout = Layout.of(model)
+    solution = Solution(model, 2 * layout.pack(dict(model.named_parameters())))
+    network, x = network_at(solution), torch.eye(3)
+    expected = functional_call(model, layout.unpack(solution.theta_P), (x,))
+    assert torch.allclose(network(x.double()).float(), expected, rtol=1e-5)
+    assert {type(module) for module in network} == {nn.Linear, nn.ReLU}
+    model(x)  # its own properties are still there
+
+
+def test_a_single_layer_is_a_step_of_its_own():
+    network = folded(nn.Linear(3, 2))
+    assert [node.op for node in network.graph.nodes] == ["placeholder", "call_module", "output"]

@@ -76,6 +76,6 @@ def test_layers_in_the_order_of_the_parameters_and_a_batch_norm_that_stays():
 
 def test_input_sizes_are_those_in_the_network():
     net = nn.Sequential(nn.Conv2d(1, 2, 3, stride=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(2, 2, 1))
-    sizes = input_sizes(net.double(), (1, 9, 11), torch.float32)
+    sizes = input_sizes(net.double(), torch.zeros(3, 1, 9, 11), torch.float32)
     assert sizes == {net[0]: (1, 1, 9, 11), net[3]: (1, 2, 2, 2)}
     assert not any(module._forward_pre_hooks for module in net)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +8,7 @@ from torch import nn
 from torch.func import functional_call
 
 from gensweep.data.base import Data, Split
+from gensweep.data.resident import resident
 from gensweep.geometry.risk import Risk
 from gensweep.geometry.solution import Layout, Solution
 from gensweep.models.build import drawn
@@ -140,3 +143,51 @@ def test_products_keep_the_type_of_the_vector():
     theta = Layout.of(model).pack(dict(model.named_parameters()))
     product = Risk(Solution(model, theta, theta), part, data).hvp(theta)
     assert product(torch.ones(len(theta), dtype=torch.float64)).dtype == torch.float64
+
+
+def test_the_solution_says_which_loss(problem):
+    solution, data = problem
+    hinge = replace(solution, loss=lambda logits, y: -logits.gather(1, y[:, None])[:, 0])
+    risk = Risk(hinge, data.train, data)
+    own = risk.logits(solution.theta_P).gather(1, risk.y[:, None])
+    assert risk(solution.theta_P) == pytest.approx(-own.mean().item(), rel=1e-14)
+
+
+def test_a_linear_loss_of_a_linear_network_has_a_hessian_of_zeros():
+    one = Split(np.ones((4, 2), np.float32), np.zeros(4, np.int64), np.arange(4))
+    theta = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    solution = Solution(nn.Linear(2, 2, bias=False), theta, loss=lambda logits, y: logits[:, 0])
+    risk = Risk(solution, one, Data(one, one, one, one, 2))
+    assert risk(theta) == 3
+    assert not risk.hvp(theta)(torch.ones(4)).any()
+
+
+@pytest.mark.parametrize("chunk", [4, 3])
+def test_attention_has_a_symmetric_hessian(chunk):
+    """The kernel that PyTorch takes by itself has no second derivative on a CPU."""
+
+    class Attention(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.q = nn.Linear(2, 6)
+
+        def forward(self, x):
+            q, k, v = self.q(x.view(-1, 3, 2)).chunk(3, -1)
+            return F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None])[:, 0].mean(1)
+
+    model = drawn(Attention, Stream(0)).double()
+    x = Split(Stream(1).normal(24).reshape(4, 6), np.arange(4) % 2, np.arange(4))
+    theta = Layout.of(model).pack(dict(model.named_parameters()))
+    product = Risk(Solution(model, theta), x, Data(x, x, x, x, 2), chunk).hvp(theta)
+    hessian = torch.stack([product(e) for e in torch.eye(len(theta)).double()])
+    assert hessian.norm() > 0.01
+    assert torch.allclose(hessian, hessian.T, atol=1e-12)
+
+
+def test_without_constants_numbers_change_type_and_indices_stay():
+    tokens = Split(np.array([[1, 2]]), np.zeros(1, np.int64), np.zeros(1, np.int64))
+    pixels = Split(np.array([[1.5, 2]]), tokens.y, tokens.index)
+    for split, dtype in ((tokens, torch.int64), (pixels, torch.float32)):
+        x, _ = resident(split, Data(split, split, split, split, 2), torch.device("cpu"), torch.float32)
+        assert x.dtype == dtype
+        assert x.tolist() == split.x.tolist()

@@ -7,8 +7,8 @@ import torch
 from known import Bowl, Regression
 
 from gensweep.geometry.risk import Risk
-from gensweep.geometry.solution import Layout
-from gensweep.measures.adaptive_sharpness import AdaptiveSharpness, normalised_cross_entropy, partition
+from gensweep.geometry.solution import Layout, cross_entropy
+from gensweep.measures.adaptive_sharpness import AdaptiveSharpness, normalised, partition
 from gensweep.rng import Stream
 from gensweep.rows import QUANTITIES, checked
 
@@ -115,7 +115,7 @@ def test_normalised_logits_have_mean_0_and_norm_1():
     logits = torch.tensor([[3.0, 1.0, -1.0], [7.0, 7.0, 7.0]], dtype=torch.float64)
     unit = torch.tensor([1.0, 0.0, -1.0], dtype=torch.float64) / np.sqrt(2)
     expected = [-torch.log_softmax(unit, 0)[1].item(), np.log(3)]
-    assert normalised_cross_entropy(logits, torch.tensor([1, 0])).tolist() == pytest.approx(expected)
+    assert normalised(cross_entropy)(logits, torch.tensor([1, 0])).tolist() == pytest.approx(expected)
 
 
 def test_two_classes_have_no_normalised_logits(solution, data):

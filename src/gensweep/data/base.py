@@ -85,15 +85,15 @@ class Split:
 
 @dataclass(frozen=True)
 class Data:
-    """The four disjoint splits of one run, with the constants that normalise them."""
+    """The four disjoint splits of one run, with the constants that normalise them, or None for neither."""
 
     train: Split
     confusion: Split
     poison: Split
     test: Split
     num_classes: int
-    mean: np.ndarray
-    std: np.ndarray
+    mean: np.ndarray | None = None
+    std: np.ndarray | None = None
     note: str = ""
 
     def splits(self) -> dict[str, Split]:

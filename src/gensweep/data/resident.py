@@ -8,15 +8,15 @@ from torch import Tensor
 from gensweep.data.base import Data, Split
 
 
-def normaliser(data: Data, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation, shaped to broadcast over a batch of raw inputs."""
-    shape = (1, -1) + (1,) * (len(data.input_shape) - 1)
-    mean = torch.tensor(data.mean, dtype=dtype, device=device).reshape(shape)
-    return mean, torch.tensor(data.std, dtype=dtype, device=device).reshape(shape)
-
-
 def resident(split: Split, data: Data, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Normalised inputs (N, …) and labels (N,) of a split, on the device."""
-    mean, std = normaliser(data, device, dtype)
-    x = torch.from_numpy(split.x).to(device).to(dtype)
-    return (x - mean) / std, torch.from_numpy(split.y).to(device)
+    """Normalised inputs (N, …) and labels (N,) of a split, on the device.
+
+    Data without constants are not normalised: numbers change their type alone, and what is no floating
+    point, such as the indices of tokens, stays as it is.
+    """
+    x, y = torch.from_numpy(split.x).to(device), torch.from_numpy(split.y).to(device)
+    if data.mean is None or data.std is None:
+        return (x.to(dtype) if x.is_floating_point() else x), y
+    shape = (1, -1) + (1,) * (len(data.input_shape) - 1)
+    mean, std = (torch.tensor(c, dtype=dtype, device=device).reshape(shape) for c in (data.mean, data.std))
+    return (x.to(dtype) - mean) / std, y

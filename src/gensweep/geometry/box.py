@@ -39,7 +39,7 @@ def _inside(rng: Stream, like_P: Tensor) -> Tensor:
 
 def _unit(gradient_P: Tensor) -> Tensor:
     norm = gradient_P.double().norm()
-    return gradient_P / norm.clamp_min(torch.finfo(torch.float64).tiny)
+    return gradient_P / norm.clamp_min(torch.finfo(gradient_P.dtype).tiny)  # 0/0 in the type of the gradient
 
 
 def _shrunk(z_P: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.utils import parametrize
 
 from gensweep.geometry.solution import Solution
 
@@ -30,8 +31,24 @@ def held_at(solution: Solution) -> nn.Module:
 
 
 def network_at(solution: Solution) -> nn.Module:
-    """The same in float64, for reading only."""
-    return held_at(solution).double().requires_grad_(False)
+    """The same in float64, for reading only, weight normalisations worked out."""
+    model = held_at(solution).double()
+    for module in model.modules():
+        if parametrize.is_parametrized(module):
+            _work_out(module)
+    return model.requires_grad_(False)
+
+
+def _work_out(module: Any) -> None:
+    """Weights as they are used in place of what they are made from.
+
+    PyTorch's own way changes the class, which copies share with the network that they were made of.
+    """
+    used = {name: getattr(module, name).detach() for name in module.parametrizations}
+    module.__class__ = type(module).__bases__[0]
+    del module.parametrizations
+    for name, weight in used.items():
+        module.register_parameter(name, nn.Parameter(weight))
 
 
 def traced(model: nn.Module) -> fx.GraphModule:
@@ -40,8 +57,10 @@ def traced(model: nn.Module) -> fx.GraphModule:
     Raises:
         Untraceable: Its forward pass depends on the data, or torch.fx cannot follow it.
     """
+    # What is one step to torch.fx has to stand in something.
+    whole = nn.Sequential(model) if fx.Tracer().is_leaf_module(model, "") else model
     try:
-        return fx.symbolic_trace(model)
+        return fx.symbolic_trace(whole)
     except Exception as error:  # a forward pass may raise anything at all when it is given a proxy
         raise Untraceable(f"torch.fx cannot trace {type(model).__name__}: {error}") from error
 

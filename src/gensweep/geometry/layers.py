@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -68,23 +68,26 @@ def layers_of(model: nn.Module) -> Iterator[Layer]:
                 yield Layer(module, weight.detach().double().flatten(1))
 
 
-def input_sizes(
-    model: nn.Module, input_shape: Sequence[int], dtype: torch.dtype
-) -> dict[nn.Module, torch.Size]:
-    """The shape of what each convolution is given, (1, C, …), the first time that it is called."""
+def input_sizes(model: nn.Module, x: Tensor, dtype: torch.dtype) -> dict[nn.Module, torch.Size]:
+    """The shape of what each convolution is given, (1, C, …), the first time that it is called.
+
+    Args:
+        model: Any network.
+        x: A few of its inputs.
+        dtype: What the network computes in, for these inputs.
+    """
     probe = copy.deepcopy(model).to(dtype)
     sizes: dict[nn.Module, torch.Size] = {}
 
     def note(own: nn.Module, given: tuple[Tensor, ...]) -> None:
-        sizes.setdefault(own, given[0].shape)
+        sizes.setdefault(own, torch.Size((1, *given[0].shape[1:])))
 
     pairs = list(zip(model.modules(), probe.modules(), strict=True))
     for own, twin in pairs:
         if isinstance(own, CONVOLUTIONS):
             twin.register_forward_pre_hook(lambda _, given, own=own: note(own, given))
-    device = next(probe.parameters()).device
     with torch.no_grad():
-        probe(torch.zeros(1, *input_shape, dtype=dtype, device=device))
+        probe(x)
     return sizes
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gensweep.data.base import Data, Split
 from gensweep.data.resident import resident
-from gensweep.geometry.solution import Layout, Solution
+from gensweep.geometry.solution import Layout, PerExample, Solution
 
 Product = Callable[[Tensor], Tensor]  # v_P -> H v, (P,), in the type of v
 
@@ -43,26 +44,28 @@ class SmoothLoss(Loss, Protocol):
         ...
 
 
-PerExample = Callable[[Tensor, Tensor], Tensor]
 Buffers = dict[str, Any]  # name → what stands in for a buffer: a tensor, or None for there being none
 
 
-def cross_entropy(logits_NC: Tensor, y_N: Tensor) -> Tensor:
-    """−log softmax of the label, nats per example, (N,)."""
-    return F.cross_entropy(logits_NC, y_N, reduction="none")
+class NoDerivative(Exception):
+    """The network has no derivative of the order that was asked for; the message says why."""
 
 
 TWO_LOGITS = "two centred logits of norm 1 are ±0.71, whatever the weights"
 
 
-def normalised_cross_entropy(logits_NC: Tensor, y_N: Tensor) -> Tensor:
-    """Cross-entropy of logits that are centred and scaled to norm 1 per example, nats, (N,)."""
-    centred = logits_NC - logits_NC.mean(1, keepdim=True)
-    return cross_entropy(centred / centred.norm(dim=1, keepdim=True).clamp_min(1e-30), y_N)
+def normalised(loss: PerExample) -> PerExample:
+    """The loss of logits that are centred and scaled to norm 1 per example."""
+
+    def of_normalised(logits_NC: Tensor, y_N: Tensor) -> Tensor:
+        centred = logits_NC - logits_NC.mean(1, keepdim=True)
+        return loss(centred / centred.norm(dim=1, keepdim=True).clamp_min(1e-30), y_N)
+
+    return of_normalised
 
 
 class Risk:
-    """Mean cross-entropy of one split at any parameters: eval mode, no augmentation, nothing written.
+    """Mean loss of one split at any parameters: eval mode, no augmentation, nothing written.
 
     Parameters enter as functional arguments, so the module stays as it is. Losses are computed from
     the logits in float64 and summed in float64: chunking changes nothing. Each parameter vector is
@@ -73,7 +76,7 @@ class Risk:
         split: Examples to average over.
         data: The constants that normalise them.
         chunk: Most examples per forward pass; what is more goes through in pieces of nearly one size.
-        per_example: The loss of each example, from float64 logits (N, C) and labels (N,).
+        per_example: The loss of each example in place of the solution's own.
 
     Error: Exact for the split, up to rounding of the forward pass.
     """
@@ -84,13 +87,13 @@ class Risk:
         split: Split,
         data: Data,
         chunk: int = 10_000,
-        per_example: PerExample = cross_entropy,
+        per_example: PerExample | None = None,
     ) -> None:
         self.model: nn.Module = solution.model.eval()
         self.layout = Layout.of(self.model)
         self.x, self.y = resident(split, data, solution.device, solution.theta_P.dtype)
         self.chunk = chunk
-        self.per_example = per_example
+        self.per_example = per_example or solution.loss
 
     def __len__(self) -> int:
         """Number of examples N."""
@@ -130,13 +133,18 @@ class Risk:
         return self._losses(logits).mean().item(), (logits.argmax(1) == self.y).double().mean().item()
 
     def grad(self, theta_P: Tensor) -> tuple[float, Tensor]:
-        """Mean loss in nats and its gradient (P,)."""
+        """Mean loss in nats and its gradient (P,).
+
+        Raises:
+            NoDerivative: Autograd cannot reach the parameters from the loss.
+        """
         point = theta_P.detach().clone().requires_grad_()
         total = torch.zeros((), dtype=torch.float64, device=point.device)
         gradient = torch.zeros_like(theta_P)
         for x, y in self.chunks():
             loss = self._share(point, x, y)
-            gradient += torch.autograd.grad(loss, point)[0]
+            with _autograd():
+                gradient += torch.autograd.grad(loss, point)[0]
             total += loss.detach()
         return total.item(), gradient
 
@@ -167,6 +175,9 @@ class Risk:
         several chunks is one whose graph would not fit, so there it is built anew each time.
 
         Error: Exact almost everywhere, up to rounding; the kinks of ReLU and max-pooling carry no curvature.
+
+        Raises:
+            NoDerivative: A step of the network can be differentiated once at most.
         """
         point = theta_P.detach().clone().requires_grad_()
         kept = self._slope(point, self.x, self.y) if len(self) <= self.chunk else None
@@ -175,15 +186,54 @@ class Risk:
             total, v = torch.zeros_like(v_P), v_P.to(point)
             for x, y in self.chunks():
                 slope = self._slope(point, x, y) if kept is None else kept
-                total += torch.autograd.grad(slope, point, v, retain_graph=kept is not None)[0]
+                if slope.requires_grad:  # else the slope is the same everywhere
+                    with _autograd():
+                        total += torch.autograd.grad(slope, point, v, retain_graph=kept is not None)[0]
             return total
 
         return product
 
     def _share(self, point: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """What a chunk adds to the mean loss."""
-        return self.per_example(self._forward(point, x).double(), y).sum() / len(self)
+        share = self.per_example(self._forward(point, x).double(), y).sum() / len(self)
+        if not share.requires_grad:
+            raise NoDerivative("autograd finds no way from the loss to the parameters: a no_grad, a detach?")
+        return share
 
     def _slope(self, point: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """What a chunk adds to the gradient, (P,), open to another derivative."""
-        return torch.autograd.grad(self._share(point, x, y), point, create_graph=True)[0]
+        with sdpa_kernel(SDPBackend.MATH):  # the other kernels of attention have one derivative only
+            share = self._share(point, x, y)
+        with _autograd():
+            slope = torch.autograd.grad(share, point, create_graph=True)[0]
+        if _broken(slope):
+            raise NoDerivative("a step of the network is marked once_differentiable")
+        return slope
+
+
+def _broken(slope: Tensor) -> bool:
+    """Whether the graph ends at a step that refuses another derivative.
+
+    `torch.autograd.grad` goes around such a step without a word, and its Hessian lacks those terms.
+    """
+    seen, ahead = set(), [slope.grad_fn]
+    while ahead:
+        node = ahead.pop()
+        if node is None or node in seen:
+            continue
+        if node.name() == "torch::autograd::Error":
+            return True
+        seen.add(node)
+        ahead += [following for following, _ in node.next_functions]
+    return False
+
+
+@contextlib.contextmanager
+def _autograd() -> Iterator[None]:
+    """Autograd's refusals under a name of their own."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise NoDerivative(f"autograd says: {str(error).splitlines()[0]}") from error

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+PerExample = Callable[[Tensor, Tensor], Tensor]  # outputs (N, C) and labels (N,) -> losses (N,)
+
+
+def cross_entropy(logits_NC: Tensor, y_N: Tensor) -> Tensor:
+    """−log softmax of the label, nats per example, (N,)."""
+    return F.cross_entropy(logits_NC, y_N, reduction="none")
 
 
 @dataclass(frozen=True)
@@ -49,16 +57,18 @@ class Solution:
     Args:
         model: The architecture in eval mode, with its buffers; its own parameters are not read.
         theta_P: Final parameters θ*, (P,).
-        init_P: Initial parameters θ₀, (P,).
+        init_P: Initial parameters θ₀, (P,), or None where they are not known.
         target_loss: The training loss that the budget asked for, in nats per example, or None.
         path_TP: Parameters that training passed, from θ₀ to θ*, (T, P); None when only those two were kept.
+        loss: The loss of each example that every measure is of, from float64 logits (N, C) and labels (N,).
     """
 
     model: nn.Module
     theta_P: Tensor
-    init_P: Tensor
+    init_P: Tensor | None = None
     target_loss: float | None = None
     path_TP: Tensor | None = None
+    loss: PerExample = cross_entropy
 
     @property
     def layout(self) -> Layout:

@@ -1,1 +1,33 @@
 """One file, one measure: a solution in, rows out."""
+
+from gensweep.measures.adaptive_sharpness import AdaptiveSharpness
+from gensweep.measures.basin import Basin
+from gensweep.measures.boundary import Boundary
+from gensweep.measures.box_sharpness import BoxSharpness
+from gensweep.measures.error import Error
+from gensweep.measures.expected_sharpness import ExpectedSharpness
+from gensweep.measures.hessian_ratio import HessianRatio
+from gensweep.measures.margin import Margin
+from gensweep.measures.norms import Norms
+from gensweep.measures.path_norms import PathNorms
+from gensweep.measures.perturbation import Perturbation
+from gensweep.measures.slice import Slice
+from gensweep.measures.spectrum import Spectrum
+from gensweep.measures.surface import Surface
+
+__all__ = [
+    "AdaptiveSharpness",
+    "Basin",
+    "Boundary",
+    "BoxSharpness",
+    "Error",
+    "ExpectedSharpness",
+    "HessianRatio",
+    "Margin",
+    "Norms",
+    "PathNorms",
+    "Perturbation",
+    "Slice",
+    "Spectrum",
+    "Surface",
+]

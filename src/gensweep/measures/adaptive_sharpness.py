@@ -12,7 +12,7 @@ from torch import Tensor
 from gensweep.data.base import Data, Split
 from gensweep.geometry.box import BALLS, SPREAD, box_maximum
 from gensweep.geometry.noise import expected_rise, gaussian, uniform
-from gensweep.geometry.risk import TWO_LOGITS, Loss, Risk, cross_entropy, normalised_cross_entropy
+from gensweep.geometry.risk import TWO_LOGITS, Loss, Risk, normalised
 from gensweep.geometry.solution import Solution
 from gensweep.rng import Stream
 from gensweep.rows import Row, not_applicable
@@ -67,7 +67,7 @@ class AdaptiveSharpness:
     def __call__(self, solution: Solution, data: Data, rng: Stream) -> Iterator[Row]:
         """The rows of one solution."""
         blocks = partition(data.train, self.block, rng.child("partition"))
-        for suffix, per_example in (("", cross_entropy), ("_logit_normalised", normalised_cross_entropy)):
+        for suffix, per_example in (("", solution.loss), ("_logit_normalised", normalised(solution.loss))):
             if suffix and data.num_classes == 2:
                 yield from self.absent(suffix)
                 continue

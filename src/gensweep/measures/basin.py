@@ -15,9 +15,14 @@ from gensweep.geometry.ellipsoid import ellipsoid
 from gensweep.geometry.lanczos import Hessian
 from gensweep.geometry.local_volume import Splitting, gaussian_masses
 from gensweep.geometry.metric import METRICS, Metric
+<<<<<<< HEAD
 from gensweep.geometry.radius import Crossings
 from gensweep.geometry.rays import Rays
 from gensweep.geometry.risk import TWO_LOGITS, Risk, SmoothLoss, cross_entropy, normalised_cross_entropy
+=======
+from gensweep.geometry.radius import Crossings, first_crossings, joined
+from gensweep.geometry.risk import NoDerivative, Risk, SmoothLoss
+>>>>>>> wip-api
 from gensweep.geometry.solution import Solution
 from gensweep.geometry.trace import trace
 from gensweep.geometry.volume import LN10, StarVolume, star_volume
@@ -25,7 +30,12 @@ from gensweep.rng import Stream
 from gensweep.rows import Row, not_applicable
 
 ENOUGH_RAYS = 20  # below this effective number a volume was off by more than its error bar says
+<<<<<<< HEAD
 Places = list[tuple[float, float]]  # (cutoff, its height above the loss at the solution), nats, ascending
+=======
+VOLUMES = ("log10_volume", "log10_volume_jensen", "log10_volume_trace", "log10_local_volume")
+BLOCK = 2**26  # scalars of directions held at a time
+>>>>>>> wip-api
 
 
 @dataclass(frozen=True)
@@ -98,6 +108,7 @@ class Basin:
 
     def __call__(self, solution: Solution, data: Data, rng: Stream) -> Iterator[Row]:
         """The rows of one solution."""
+<<<<<<< HEAD
         if self.logit_normalised and data.num_classes == 2:
             for cutoff in sorted(self.cutoffs):
                 yield from self.no_basin(cutoff, TWO_LOGITS)
@@ -105,6 +116,14 @@ class Basin:
         per_example = normalised_cross_entropy if self.logit_normalised else cross_entropy
         risk = Risk(solution, data.train, data, per_example=per_example)
         yield from self.walk(risk, solution.theta_P, METRICS[self.metric](solution), rng)
+=======
+        metric = METRICS[self.metric](solution)
+        if not metric.dimensions:
+            reason = f"the metric {self.metric} moves no parameter of this network"
+            yield from (not_applicable(quantity, reason, split="train") for quantity in VOLUMES)
+            return
+        yield from self.walk(Risk(solution, data.train, data), solution.theta_P, metric, rng)
+>>>>>>> wip-api
 
     def walk(self, loss: SmoothLoss, theta_P: Tensor, metric: Metric, rng: Stream) -> Iterator[Row]:
         """The measure for any loss, so that a test can put a bowl where the network goes."""
@@ -121,6 +140,7 @@ class Basin:
         rtol = min(1e-6, 0.01 / metric.dimensions)
         rays = Rays(loss, theta_P, metric, base, levels[walls], scan, rtol, self.directions, rng.child("ray"))
         places = list(zip(cutoffs[walls].tolist(), (levels[walls] - base).tolist(), strict=True))
+<<<<<<< HEAD
         yield Row("dimensions", metric.dimensions)
         yield from self.plain(rays, places, rng.child("bootstrap"))
         hessian = metric.hessian(loss.hvp(theta_P))
@@ -128,6 +148,13 @@ class Basin:
         if self.rank:
             yield from self.preconditioned(rays, hessian, places, rng)
         yield Row("products", hessian.products, split="train")
+=======
+        try:
+            yield from by_trace(loss, theta_P, metric, places, rng.child("trace"))
+        except NoDerivative as obstacle:
+            for cutoff, _ in places:
+                yield not_applicable("log10_volume_trace", str(obstacle), split="train", x=cutoff)
+>>>>>>> wip-api
         if self.replicates:
             yield from self.local(loss, theta_P, metric, base, places, rng.child("local"))
 
@@ -186,6 +213,32 @@ class Basin:
             yield Row("log10_local_volume", mass.log10, mass.stderr, **at)
         yield Row("local_evaluations", spent, split="train")
 
+<<<<<<< HEAD
+=======
+    def crossings(self, loss, theta_P, metric, rng, base, levels, scan) -> Crossings:
+        """All rays, in blocks whose directions fit into memory."""
+        block = max(1, BLOCK // len(theta_P))
+        parts = []
+        for first in range(0, self.directions, block):
+            rays = range(first, min(first + block, self.directions))
+            steps_KP = torch.stack([metric.direction(rng.child("ray", k)) for k in rays])
+
+            def profile(radius_M: np.ndarray, ray_M: np.ndarray, steps_KP: Tensor = steps_KP) -> np.ndarray:
+                places = zip(radius_M.tolist(), ray_M.tolist(), strict=True)
+                return loss.many(theta_P + r * steps_KP[k] for r, k in places)
+
+            rtol = min(1e-6, 0.01 / metric.dimensions)
+            parts.append(first_crossings(profile, len(rays), base, levels, scan, rtol))
+        return joined(parts)
+
+
+def no_basin(cutoff: float, base: float) -> Iterator[Row]:
+    """The rows of a cutoff that lies below the loss at the solution."""
+    reason = f"the loss at the solution, {base:.3g}, is not below the cutoff {cutoff:g}: there is no basin"
+    for quantity in VOLUMES:
+        yield not_applicable(quantity, reason, split="train", x=float(cutoff))
+
+>>>>>>> wip-api
 
 def rollouts(found: Crossings, base: float, scan: np.ndarray) -> Iterator[Row]:
     """The loss along each ray at the scan's radii, up to the first point above the highest cutoff."""

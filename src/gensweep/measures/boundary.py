@@ -38,8 +38,9 @@ class Boundary:
 
     def __call__(self, solution: Solution, data: Data, rng: Stream) -> Iterator[Row]:
         """The rows of one solution."""
-        if data.input_shape != (2,) or data.num_classes != 2:
-            yield not_applicable("probability", "a boundary is drawn for two inputs and two classes only")
+        if data.input_shape != (2,) or data.num_classes != 2 or data.train.x.dtype.kind != "f":
+            reason = "a boundary is drawn for two inputs, which are not whole numbers, and two classes only"
+            yield not_applicable("probability", reason)
             return
         axis = np.linspace(-self.span, self.span, self.points, dtype=np.float32)
         grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)

@@ -18,7 +18,7 @@ from gensweep.geometry.risk import Loss, Risk
 from gensweep.geometry.solution import Solution
 from gensweep.geometry.subspace import Subspace, Within
 from gensweep.rng import Stream
-from gensweep.rows import Row
+from gensweep.rows import Row, not_applicable
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,11 @@ class BoxSharpness:
 
     def search_subspace(self, loss: Loss, theta_P: Tensor, rng: Stream, base: float) -> Iterator[Row]:
         """Metric 2.1 with a random A."""
+        if len(theta_P) < (self.subspace or 0):
+            reason = f"the network has {len(theta_P)} parameters, fewer than the subspace has columns"
+            for epsilon in np.atleast_1d(self.epsilon).tolist():
+                yield not_applicable("keskar_sharpness_subspace", reason, split="train", x=epsilon)
+            return
         subspace = Subspace(theta_P, self.subspace or 0, rng)
         within, place_D = Within(loss, theta_P, subspace), subspace.coordinates(theta_P)
         for epsilon in np.atleast_1d(self.epsilon).tolist():

@@ -75,5 +75,5 @@ def clean_loss(rows: dict[str, list[Row]], data: Data) -> float:
 def target_reached(loss: float, target: float | None) -> Row:
     """Whether training came down to the loss that its budget asked for."""
     if target is None:
-        return not_applicable("target_reached", "budget.target_loss is null")
+        return not_applicable("target_reached", "training had no target loss")
     return Row("target_reached", float(loss <= target), split="train")

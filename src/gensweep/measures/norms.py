@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from gensweep.data.base import Data
+from gensweep.data.resident import resident
 from gensweep.geometry.fold import BATCH_NORMS, CONVOLUTIONS, Untraceable, folded, network_at
 from gensweep.geometry.layers import Layer, input_sizes, layers_of, operator_norm
 from gensweep.geometry.solution import Solution
@@ -58,7 +59,7 @@ class Norms:
     def __call__(self, solution: Solution, data: Data, rng: Stream) -> Iterator[Row]:
         """The rows of one solution."""
         yield Row("l2_norm", solution.theta_P.double().norm().item())
-        yield Row("l2_distance", (solution.theta_P.double() - solution.init_P.double()).norm().item())
+        yield distance(solution)
         try:
             model = network_of(solution)
         except Untraceable as obstacle:
@@ -67,10 +68,17 @@ class Norms:
             yield from (not_applicable(quantity, reason, split="train") for quantity in PRODUCTS)
             return
         layers = list(layers_of(model))
-        operators = list(operator_rows(model, layers, data.input_shape, solution, rng))
+        operators = list(operator_rows(model, layers, data, solution, rng))
         yield from layer_rows(layers)
         yield from operators
         yield from products(layers, operators, *training_margin(solution, data, rng))
+
+
+def distance(solution: Solution) -> Row:
+    """How far training went."""
+    if solution.init_P is None:
+        return not_applicable("l2_distance", "the initial parameters are not known")
+    return Row("l2_distance", (solution.theta_P.double() - solution.init_P.double()).norm().item())
 
 
 def network_of(solution: Solution) -> nn.Module:
@@ -92,10 +100,11 @@ def layer_rows(layers: Sequence[Layer]) -> Iterator[Row]:
 
 
 def operator_rows(
-    model: nn.Module, layers: Sequence[Layer], input_shape: Sequence[int], solution: Solution, rng: Stream
+    model: nn.Module, layers: Sequence[Layer], data: Data, solution: Solution, rng: Stream
 ) -> Iterator[Row]:
     """The operator norm of each layer."""
-    sizes = input_sizes(model, input_shape, solution.theta_P.dtype)
+    x, _ = resident(data.train, data, solution.device, solution.theta_P.dtype)
+    sizes = input_sizes(model, x[:2], solution.theta_P.dtype)
     for i, layer in enumerate(layers):
         module = layer.module
         if isinstance(module, (nn.Linear, *BATCH_NORMS)) or math.isnan(layer.spectral):

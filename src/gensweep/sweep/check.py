@@ -68,8 +68,6 @@ def check_together(config: Mapping[str, Any]) -> None:
     Raises:
         InputError: The pair that contradicts itself.
     """
-    if not config["measure"]:
-        raise InputError("measure=[] is empty; name at least one, for instance measure=[error]")
     if config["poison_factor"] > 0 and config["poison_size"] == 0:
         raise InputError(
             f"poison_factor={config['poison_factor']} needs a poison set, but poison_size=0; set poison_size"
@@ -79,13 +77,28 @@ def check_together(config: Mapping[str, Any]) -> None:
         raise InputError(f"augment=true crops images, and {config['data']['name']} has points")
     if config["optim"].get("nesterov") and not config["optim"]["momentum"]:
         raise InputError("optim.nesterov=true needs a momentum, but optim.momentum=0; set optim.momentum")
-    adaptive = config["measure"].get("adaptive_sharpness")
+    check_measures(config["measure"])
+
+
+def check_measures(measures: Mapping[str, Any]) -> None:
+    """Rules that tie the settings of a measure.
+
+    Raises:
+        InputError: The setting that contradicts itself or another.
+    """
+    if not measures:
+        raise InputError("measure=[] is empty; name at least one, for instance measure=[error]")
+    for path, value in flatten(measures).items():
+        twice = isinstance(value, list) and len(set(value)) < len(value)
+        if twice and not path.endswith((".rho", ".norm")):
+            raise InputError(f"measure.{path}={value} names a value twice; each gives rows of its own")
+    adaptive = measures.get("adaptive_sharpness")
     if adaptive and len(adaptive["rho"]) != len(adaptive["norm"]):
         raise InputError(
             f"measure.adaptive_sharpness.rho={adaptive['rho']} needs one number for each of "
             f"measure.adaptive_sharpness.norm={adaptive['norm']}"
         )
-    basin = config["measure"].get("basin")
+    basin = measures.get("basin")
     if basin and basin["min_radius"] >= basin["max_radius"]:
         raise InputError(
             f"measure.basin.min_radius={basin['min_radius']} must be below "

@@ -20,11 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gensweep.errors import InputError, close_match
 from gensweep.sweep.check import check, check_together, coerced
 from gensweep.sweep.identity import flatten
-from gensweep.sweep.offered import foreign_targets, offered
-
-_PACKAGE = Path(__file__).resolve().parents[1]
-# A wheel carries conf/ inside the package; a checkout has it at its top.
-CONF_DIR = _PACKAGE / "conf" if (_PACKAGE / "conf").exists() else _PACKAGE.parents[1] / "conf"
+from gensweep.sweep.offered import CONF_DIR, foreign_targets, offered
 
 # Parts of Hydra's own config that run code or write files: nobody's override reaches them.
 _QUIET = {"version": 1, "root": None, "disable_existing_loggers": False}

@@ -11,6 +11,10 @@ import yaml
 
 from gensweep.sweep.identity import flatten
 
+_PACKAGE = Path(__file__).resolve().parents[1]
+# A wheel carries conf/ inside the package; a checkout has it at its top.
+CONF_DIR = _PACKAGE / "conf" if (_PACKAGE / "conf").exists() else _PACKAGE.parents[1] / "conf"
+
 
 def offered(groups: dict[str, str], measures: Iterable[str], folders: tuple[Path, ...]) -> dict[str, Any]:
     """Settings of the main config, of the chosen file of each group, and of the chosen measures.

@@ -36,11 +36,15 @@ _KNOBS_FIRST = ("seed", "poison_factor", "batch_size", "train_size", "confusion_
 
 def encoded(rows: Sequence[Row], provenance: Mapping[str, Any]) -> bytes:
     """The rows of one measure as Parquet, with where they came from in the file's metadata."""
-    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=_ROW)
+    table = _arrow(rows)
     table = table.replace_schema_metadata({"provenance": json.dumps(dict(provenance))})
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd")
     return sink.getvalue()
+
+
+def _arrow(rows: Sequence[Row]) -> pa.Table:
+    return pa.Table.from_pylist([asdict(row) for row in rows], schema=_ROW)
 
 
 def decoded(content: bytes) -> tuple[pa.Table, dict[str, Any]]:
@@ -91,14 +95,25 @@ def _frames(run: Run, shards: Iterable[str] | None) -> list[pd.DataFrame]:
 
 def _frame(run: Run, shard: str, knobs: Mapping[str, Any], outcome: Mapping[str, Any]) -> pd.DataFrame:
     table, provenance = decoded(run.read(f"rows/{shard}.parquet"))
-    measure = shard.rpartition("-")[0]
-    units = QUANTITIES[measure]
-    frame = table.to_pandas()
-    frame.insert(0, "run_id", run.run_id)
-    frame.insert(1, "measure", measure)
-    frame["unit"] = frame["quantity"].map(units)
+    frame = _named(table, run.run_id, shard.rpartition("-")[0])
     constants = pd.DataFrame([{**knobs, **outcome, **provenance}] * len(frame), index=frame.index)
     return pd.concat([frame, constants], axis=1)
+
+
+def tabulated(rows: Mapping[str, Sequence[Row]], run_id: str) -> pd.DataFrame:
+    """The tidy table of rows that were never stored, by measure."""
+    tables = {measure: _arrow(of_one) for measure, of_one in rows.items()}
+    frames = [_named(table, run_id, measure) for measure, table in tables.items()]
+    return _tidy(pd.concat(frames, ignore_index=True))
+
+
+def _named(table: pa.Table, run_id: str, measure: str) -> pd.DataFrame:
+    """Rows with the columns that a shard need not repeat."""
+    frame = table.to_pandas()
+    frame.insert(0, "run_id", run_id)
+    frame.insert(1, "measure", measure)
+    frame["unit"] = frame["quantity"].map(QUANTITIES[measure])
+    return frame
 
 
 def _scalar(value: Any) -> Any:

@@ -68,7 +68,7 @@ def measure(
     """
     if rule_for("seed")[0](plain(seed)) is None:  # type: ignore[index]
         raise InputError(f"seed={seed} is not a whole number, 0 or more")
-    wanted = chosen(measures)
+    wanted = chosen(measures, loss)
     network = bare(model)
     with undisturbed(device_of(network)):
         solution = solution_of(network, loss)
@@ -77,8 +77,8 @@ def measure(
         return tabulated(rows, fingerprint(solution.model))
 
 
-def chosen(measures: Iterable[str | Measure]) -> dict[str, Measure]:
-    """Name → measure, every setting checked.
+def chosen(measures: Iterable[str | Measure], loss: PerExample) -> dict[str, Measure]:
+    """Name → measure, every setting checked; a model among them becomes the solution that it is.
 
     Raises:
         InputError: An unknown name or object, one name twice, or a setting that cannot be.
@@ -95,10 +95,18 @@ def chosen(measures: Iterable[str | Measure]) -> dict[str, Measure]:
     offers = offered({}, names, (CONF_DIR,))["measure"]
     targets = {name: offers[name].pop("_target_").rpartition(".")[2] for name in names}
     given = {name: settings(item, offers[name]) for name, item in zip(names, listed, strict=True)}
+    ends = {name: models(values, loss) for name, values in given.items()}
+    given = {name: values | {key: offers[name][key] for key in ends[name]} for name, values in given.items()}
     check({"measure": given}, {"measure": offers})
     given = coerced({"measure": given})["measure"]
     check_measures(given)
-    return {name: getattr(gensweep.measures, targets[name])(**given[name]) for name in names}
+    return {name: getattr(gensweep.measures, targets[name])(**given[name] | ends[name]) for name in names}
+
+
+def models(values: dict[str, Any], loss: PerExample) -> dict[str, Solution]:
+    """The settings that are models of the user's own, as solutions."""
+    found = {key: value for key, value in values.items() if isinstance(value, torch.nn.Module)}
+    return {key: solution_of(bare(value), loss) for key, value in found.items()}
 
 
 def name_of(item: Any) -> str:

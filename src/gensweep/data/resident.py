@@ -17,6 +17,13 @@ def resident(split: Split, data: Data, device: torch.device, dtype: torch.dtype)
     x, y = torch.from_numpy(split.x).to(device), torch.from_numpy(split.y).to(device)
     if data.mean is None or data.std is None:
         return (x.to(dtype) if x.is_floating_point() else x), y
-    shape = (1, -1) + (1,) * (len(data.input_shape) - 1)
-    mean, std = (torch.tensor(c, dtype=dtype, device=device).reshape(shape) for c in (data.mean, data.std))
+    mean, std = normaliser(data, device, dtype)
     return (x.to(dtype) - mean) / std, y
+
+
+def normaliser(data: Data, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation, shaped to broadcast over a batch of raw inputs; 0 and 1 without any."""
+    shape = (1, -1) + (1,) * (len(data.input_shape) - 1)
+    pair = (0.0 if data.mean is None else data.mean, 1.0 if data.std is None else data.std)
+    mean, std = (torch.tensor(c, dtype=dtype, device=device).reshape(shape) for c in pair)
+    return mean, std

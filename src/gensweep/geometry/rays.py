@@ -12,7 +12,7 @@ from torch import Tensor
 from gensweep.geometry.ellipsoid import Ellipsoid
 from gensweep.geometry.metric import Metric
 from gensweep.geometry.radius import Crossings, first_crossings, joined
-from gensweep.geometry.risk import Loss
+from gensweep.geometry.risk import SmoothLoss
 from gensweep.rng import Stream
 
 BLOCK = 2**26  # scalars of directions held at a time
@@ -34,7 +34,7 @@ class Rays:
         rng: Ray k has a stream of its own, so that more rays leave the first ones alone.
     """
 
-    loss: Loss
+    loss: SmoothLoss
     theta_P: Tensor
     metric: Metric
     base: float

@@ -6,7 +6,11 @@ from gensweep.measures.boundary import Boundary
 from gensweep.measures.box_sharpness import BoxSharpness
 from gensweep.measures.error import Error
 from gensweep.measures.expected_sharpness import ExpectedSharpness
+from gensweep.measures.gradient import Gradient
 from gensweep.measures.hessian_ratio import HessianRatio
+from gensweep.measures.interpolation import Interpolation
+from gensweep.measures.llc import Llc
+from gensweep.measures.magnitude_sharpness import MagnitudeSharpness
 from gensweep.measures.margin import Margin
 from gensweep.measures.norms import Norms
 from gensweep.measures.path_norms import PathNorms
@@ -14,6 +18,7 @@ from gensweep.measures.perturbation import Perturbation
 from gensweep.measures.slice import Slice
 from gensweep.measures.spectrum import Spectrum
 from gensweep.measures.surface import Surface
+from gensweep.measures.trajectory import Trajectory
 
 __all__ = [
     "AdaptiveSharpness",
@@ -22,7 +27,11 @@ __all__ = [
     "BoxSharpness",
     "Error",
     "ExpectedSharpness",
+    "Gradient",
     "HessianRatio",
+    "Interpolation",
+    "Llc",
+    "MagnitudeSharpness",
     "Margin",
     "Norms",
     "PathNorms",
@@ -30,4 +39,5 @@ __all__ = [
     "Slice",
     "Spectrum",
     "Surface",
+    "Trajectory",
 ]

@@ -15,14 +15,9 @@ from gensweep.geometry.ellipsoid import ellipsoid
 from gensweep.geometry.lanczos import Hessian
 from gensweep.geometry.local_volume import Splitting, gaussian_masses
 from gensweep.geometry.metric import METRICS, Metric
-<<<<<<< HEAD
 from gensweep.geometry.radius import Crossings
 from gensweep.geometry.rays import Rays
-from gensweep.geometry.risk import TWO_LOGITS, Risk, SmoothLoss, cross_entropy, normalised_cross_entropy
-=======
-from gensweep.geometry.radius import Crossings, first_crossings, joined
-from gensweep.geometry.risk import NoDerivative, Risk, SmoothLoss
->>>>>>> wip-api
+from gensweep.geometry.risk import TWO_LOGITS, NoDerivative, Risk, SmoothLoss, normalised
 from gensweep.geometry.solution import Solution
 from gensweep.geometry.trace import trace
 from gensweep.geometry.volume import LN10, StarVolume, star_volume
@@ -30,12 +25,7 @@ from gensweep.rng import Stream
 from gensweep.rows import Row, not_applicable
 
 ENOUGH_RAYS = 20  # below this effective number a volume was off by more than its error bar says
-<<<<<<< HEAD
 Places = list[tuple[float, float]]  # (cutoff, its height above the loss at the solution), nats, ascending
-=======
-VOLUMES = ("log10_volume", "log10_volume_jensen", "log10_volume_trace", "log10_local_volume")
-BLOCK = 2**26  # scalars of directions held at a time
->>>>>>> wip-api
 
 
 @dataclass(frozen=True)
@@ -108,22 +98,17 @@ class Basin:
 
     def __call__(self, solution: Solution, data: Data, rng: Stream) -> Iterator[Row]:
         """The rows of one solution."""
-<<<<<<< HEAD
-        if self.logit_normalised and data.num_classes == 2:
-            for cutoff in sorted(self.cutoffs):
-                yield from self.no_basin(cutoff, TWO_LOGITS)
-            return
-        per_example = normalised_cross_entropy if self.logit_normalised else cross_entropy
-        risk = Risk(solution, data.train, data, per_example=per_example)
-        yield from self.walk(risk, solution.theta_P, METRICS[self.metric](solution), rng)
-=======
         metric = METRICS[self.metric](solution)
-        if not metric.dimensions:
-            reason = f"the metric {self.metric} moves no parameter of this network"
-            yield from (not_applicable(quantity, reason, split="train") for quantity in VOLUMES)
+        nothing = "" if metric.dimensions else f"the metric {self.metric} moves no parameter of this network"
+        nothing = TWO_LOGITS if self.logit_normalised and data.num_classes == 2 else nothing
+        if nothing:
+            for cutoff in sorted(self.cutoffs):
+                yield from self.no_basin(cutoff, nothing)
             return
-        yield from self.walk(Risk(solution, data.train, data), solution.theta_P, metric, rng)
->>>>>>> wip-api
+        per_example = normalised(solution.loss) if self.logit_normalised else solution.loss
+        yield from self.walk(
+            Risk(solution, data.train, data, 10_000, per_example), solution.theta_P, metric, rng
+        )
 
     def walk(self, loss: SmoothLoss, theta_P: Tensor, metric: Metric, rng: Stream) -> Iterator[Row]:
         """The measure for any loss, so that a test can put a bowl where the network goes."""
@@ -132,39 +117,24 @@ class Basin:
         levels = cutoffs + base * self.relative
         walls = levels > base
         for cutoff in cutoffs[~walls]:
-            reason = f"the loss at the solution, {base:.3g}, is not below the cutoff {cutoff:g}"
-            yield from self.no_basin(cutoff, f"{reason}: there is no basin")
+            yield from self.no_basin(cutoff, f"there is no basin: {base:.3g}, the loss at θ*, is higher")
         if not walls.any():
             return
         scan = np.geomspace(self.min_radius, self.max_radius, self.scan_points)
         rtol = min(1e-6, 0.01 / metric.dimensions)
         rays = Rays(loss, theta_P, metric, base, levels[walls], scan, rtol, self.directions, rng.child("ray"))
         places = list(zip(cutoffs[walls].tolist(), (levels[walls] - base).tolist(), strict=True))
-<<<<<<< HEAD
         yield Row("dimensions", metric.dimensions)
         yield from self.plain(rays, places, rng.child("bootstrap"))
-        hessian = metric.hessian(loss.hvp(theta_P))
-        yield from by_trace(hessian, places, rng.child("trace"))
-        if self.rank:
-            yield from self.preconditioned(rays, hessian, places, rng)
-        yield Row("products", hessian.products, split="train")
-=======
-        try:
-            yield from by_trace(loss, theta_P, metric, places, rng.child("trace"))
-        except NoDerivative as obstacle:
-            for cutoff, _ in places:
-                yield not_applicable("log10_volume_trace", str(obstacle), split="train", x=cutoff)
->>>>>>> wip-api
+        yield from self.curved(rays, places, rng)
         if self.replicates:
             yield from self.local(loss, theta_P, metric, base, places, rng.child("local"))
 
     def no_basin(self, cutoff: float, reason: str) -> Iterator[Row]:
         """The rows of a cutoff without a volume."""
-        names = ["log10_volume", "log10_volume_jensen", "log10_volume_trace"]
-        names += ["log10_volume_preconditioned"] * bool(self.rank)
-        names += ["log10_local_volume"] * bool(self.replicates)
-        for quantity in names:
-            yield not_applicable(quantity, reason, split="train", x=float(cutoff))
+        asked = {"volume_preconditioned": self.rank, "local_volume": self.replicates}
+        for name in ("volume", "volume_jensen", "volume_trace", *(name for name in asked if asked[name])):
+            yield not_applicable(f"log10_{name}", reason, split="train", x=float(cutoff))
 
     def plain(self, rays: Rays, places: Places, rng: Stream) -> Iterator[Row]:
         """The rays as they are, and both volumes that they make."""
@@ -176,16 +146,28 @@ class Basin:
             star = star_volume(*found.log_brackets(c), rays.metric.dimensions, rng)
             yield from volumes(star, found.status_KC[:, c], cutoff)
 
+    def curved(self, rays: Rays, places: Places, rng: Stream) -> Iterator[Row]:
+        """The volumes that the Hessian helps to."""
+        missing = ["log10_volume_trace", *["log10_volume_preconditioned"] * bool(self.rank)]
+        why: Any = None
+        try:
+            hessian = rays.metric.hessian(rays.loss.hvp(rays.theta_P))
+            yield from by_trace(hessian, places, rng.child("trace"))
+            missing.remove("log10_volume_trace")
+            if self.rank:
+                yield from self.preconditioned(rays, hessian, places, rng)
+            yield Row("products", hessian.products, split="train")
+        except NoDerivative as obstacle:
+            why = {"status": "not_applicable", "reason": str(obstacle)}
+        except FloatingPointError as error:
+            why = {"status": "nonfinite", "reason": str(error)}
+        for cutoff, _ in places if why else ():
+            yield from (Row(name, math.nan, math.nan, "train", x=cutoff, **why) for name in missing)
+
     def preconditioned(self, rays: Rays, hessian: Hessian, places: Places, rng: Stream) -> Iterator[Row]:
         """The volume along rays that lean towards the flat directions."""
         floor = 2 * places[-1][1] / self.max_radius**2
-        try:
-            shape = ellipsoid(hessian, self.rank, floor, rng.child("ellipsoid"))
-        except FloatingPointError as error:
-            flag: dict[str, Any] = {"status": "nonfinite", "reason": str(error)}
-            for cutoff, _ in places:
-                yield Row("log10_volume_preconditioned", math.nan, math.nan, "train", x=cutoff, **flag)
-            return
+        shape = ellipsoid(hessian, self.rank, floor, rng.child("ellipsoid"))
         found, log_length_K = rays.stretched(shape)
         yield Row("preconditioned_evaluations", found.evaluations, split="train")
         for c, (cutoff, _) in enumerate(places):
@@ -208,37 +190,10 @@ class Basin:
         settings = Splitting(self.particles, self.moves, self.replicates)
         masses = gaussian_masses(rise, theta_P, np.array([height for _, height in places]), rng, settings)
         for (cutoff, _), mass in zip(places, masses, strict=True):
-            status = "not_converged" if mass.doubt else "ok"
-            at: dict[str, Any] = {"split": "train", "x": cutoff, "status": status, "reason": mass.doubt}
-            yield Row("log10_local_volume", mass.log10, mass.stderr, **at)
+            at: Any = {"status": "not_converged" if mass.doubt else "ok", "reason": mass.doubt}
+            yield Row("log10_local_volume", mass.log10, mass.stderr, "train", x=cutoff, **at)
         yield Row("local_evaluations", spent, split="train")
 
-<<<<<<< HEAD
-=======
-    def crossings(self, loss, theta_P, metric, rng, base, levels, scan) -> Crossings:
-        """All rays, in blocks whose directions fit into memory."""
-        block = max(1, BLOCK // len(theta_P))
-        parts = []
-        for first in range(0, self.directions, block):
-            rays = range(first, min(first + block, self.directions))
-            steps_KP = torch.stack([metric.direction(rng.child("ray", k)) for k in rays])
-
-            def profile(radius_M: np.ndarray, ray_M: np.ndarray, steps_KP: Tensor = steps_KP) -> np.ndarray:
-                places = zip(radius_M.tolist(), ray_M.tolist(), strict=True)
-                return loss.many(theta_P + r * steps_KP[k] for r, k in places)
-
-            rtol = min(1e-6, 0.01 / metric.dimensions)
-            parts.append(first_crossings(profile, len(rays), base, levels, scan, rtol))
-        return joined(parts)
-
-
-def no_basin(cutoff: float, base: float) -> Iterator[Row]:
-    """The rows of a cutoff that lies below the loss at the solution."""
-    reason = f"the loss at the solution, {base:.3g}, is not below the cutoff {cutoff:g}: there is no basin"
-    for quantity in VOLUMES:
-        yield not_applicable(quantity, reason, split="train", x=float(cutoff))
-
->>>>>>> wip-api
 
 def rollouts(found: Crossings, base: float, scan: np.ndarray) -> Iterator[Row]:
     """The loss along each ray at the scan's radii, up to the first point above the highest cutoff."""
@@ -255,16 +210,16 @@ def radii(found: Crossings, c: int, cutoff: float) -> Iterator[Row]:
     columns = (found.radius_KC[:, c], found.width_KC[:, c], found.status_KC[:, c])
     for k, (radius, width, status) in enumerate(zip(*(x.tolist() for x in columns), strict=True)):
         loose = f"the loss settles the radius to {width / radius:.2g} of it" if status != "ok" else ""
-        reason = reasons.get(status, loose)
-        yield Row("radius", radius, width / 2, "train", k, cutoff, status=status, reason=reason)
+        why = reasons.get(status, loose)
+        yield Row("radius", radius, width / 2, "train", k, cutoff, status=status, reason=why)
 
 
 def volumes(star: StarVolume, status_K: np.ndarray, cutoff: float) -> Iterator[Row]:
     """Both volumes at one cutoff, and how many rays carry the first."""
     place: dict[str, Any] = {"split": "train", "x": cutoff}
+    of_mean = caution(star, status_K, means=True)
     yield Row("log10_volume", star.log10, star.stderr, **place, **caution(star, status_K))
-    flag = caution(star, status_K, means=True)
-    yield Row("log10_volume_jensen", star.jensen, star.jensen_stderr, **place, **flag)
+    yield Row("log10_volume_jensen", star.jensen, star.jensen_stderr, **place, **of_mean)
     yield Row("ess", star.ess, **place)
     yield Row("censored_fraction", float((status_K == "censored").mean()), **place)
 
@@ -277,27 +232,19 @@ def caution(star: StarVolume, status_K: np.ndarray, means: bool = False) -> dict
     if star.ess < ENOUGH_RAYS and not means:
         return {"status": "low_ess", "reason": f"{star.ess:.1f} of {k} rays carry it: a lower bound"}
     if loose and star.slack > star.sampling:
-        reason = f"{loose} of {k} radii are loose, by {star.slack:.2g} orders"
-        return {"status": "not_converged", "reason": reason}
+        return {"status": "not_converged", "reason": f"{loose} radii are loose, by {star.slack:.2g} orders"}
     return {}
 
 
 def by_trace(hessian: Hessian, places: Places, rng: Stream) -> Iterator[Row]:
     """The volume that the trace of the Hessian foretells at each (cutoff, height)."""
-    n = len(hessian)
-    status = reason = ""
-    try:
-        found = trace(hessian, rng)
-        if not found.value > 0:
-            status, reason = "not_applicable", f"the trace is {found.value:.3g}, not positive"
-    except FloatingPointError as error:
-        status, reason = "nonfinite", str(error)
+    n, found = len(hessian), trace(hessian, rng)
+    loose: dict[str, Any] = {"status": "not_converged", "reason": "the trace is not known to 2 %"}
     for cutoff, height in places:
-        place: dict[str, Any] = {"split": "train", "x": cutoff}
-        if reason:
-            yield Row("log10_volume_trace", math.nan, math.nan, **place, status=status, reason=reason)
+        if not found.value > 0:
+            why = f"the trace is {found.value:.3g}, not positive"
+            yield not_applicable("log10_volume_trace", why, split="train", x=cutoff)
             continue
-        loose = {"status": "not_converged", "reason": "the trace is not known to 2 %"}
-        flag: dict[str, Any] = {} if found.settled else loose
-        value = n / 2 * math.log10(2 * height * n / found.value)
-        yield Row("log10_volume_trace", value, n / 2 * found.stderr / found.value / LN10, **place, **flag)
+        value, stderr = n / 2 * math.log10(2 * height * n / found.value), found.stderr / found.value
+        flag = {} if found.settled else loose
+        yield Row("log10_volume_trace", value, n / 2 * stderr / LN10, "train", x=cutoff, **flag)

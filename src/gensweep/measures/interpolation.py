@@ -27,8 +27,8 @@ class Interpolation:
     L(x) − ((1−x)·L(0) + x·L(1)) of the grid between the ends. Both ends count, so it is never negative.
 
     Args:
-        other: ``init`` for θ₀, or another solution of the same architecture; on the command line the
-            beginning of a run's name.
+        other: ``init`` for θ₀, or another solution of the same architecture: on the command line the
+            beginning of a run's name, in `gensweep.measure` another model.
         steps: Steps of the grid from one end to the other.
         beyond: Further steps past either end; 8 and 8 make the source's 25 points on [−1, 2].
         batch_norm: ``interpolated``, the stored statistics move along the line with the weights, and a
@@ -60,6 +60,12 @@ class Interpolation:
     def __call__(self, solution: Solution, data: Data, rng: Stream) -> Iterator[Row]:
         """The rows of one solution."""
         other_P, far = self.end(solution)
+        if other_P is None:
+            for split in ("train", "test"):
+                yield from nothing(
+                    "the beginning of this training is not known; name another solution", split
+                )
+            return
         risks = {"train": Risk(solution, data.train, data)}
         if len(data.test):
             risks["test"] = Risk(solution, data.test, data)
@@ -72,8 +78,8 @@ class Interpolation:
         buffers = self.statistics(risks["train"], far)
         yield from self.walk(risks, solution.theta_P, other_P, buffers)
 
-    def end(self, solution: Solution) -> tuple[Tensor, dict[str, Tensor]]:
-        """Parameters and batch norm statistics of the other end.
+    def end(self, solution: Solution) -> tuple[Tensor | None, dict[str, Tensor]]:
+        """Parameters, where they are known, and batch norm statistics of the other end.
 
         Raises:
             InputError: It is no solution, or one of another architecture.

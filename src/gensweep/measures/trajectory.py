@@ -53,6 +53,9 @@ class Trajectory:
         """The rows of one solution."""
         path_TP = solution.path_TP
         if path_TP is None:
+            if solution.init_P is None:
+                yield from (not_applicable(name, "only the end of the training is known") for name in NAMES)
+                return
             path_TP = torch.stack([solution.init_P, solution.theta_P])
         gram_TT = inner_products(path_TP)
         if not np.isfinite(gram_TT).all():

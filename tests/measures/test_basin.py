@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from known import Bowl, with_spectrum
 from scipy.stats import chi2
 
 from gensweep.geometry.metric import Metric
 from gensweep.geometry.volume import log10_ball
+from gensweep.known import Bowl, with_spectrum
 from gensweep.measures import basin
 from gensweep.measures.basin import Basin
 from gensweep.rng import Stream

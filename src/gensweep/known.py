@@ -19,16 +19,20 @@ class Bowl:
         self.calls = 0
 
     def __call__(self, theta_P: Tensor) -> float:
+        """The loss at one point."""
         self.calls += 1
         return self.base + 0.5 * (self.h * (theta_P - self.centre) ** 2).sum().item()
 
     def many(self, thetas: Iterable[Tensor]) -> np.ndarray:
+        """The loss at each of K points, float64 (K,)."""
         return np.array([self(theta) for theta in thetas])
 
     def grad(self, theta_P: Tensor) -> tuple[float, Tensor]:
+        """The loss and its gradient (P,)."""
         return self(theta_P), self.h * (theta_P - self.centre)
 
     def hvp(self, theta_P: Tensor) -> Callable[[Tensor], Tensor]:
+        """The product of the Hessian with any vector."""
         return lambda v_P: self.h * v_P
 
     def semi_axes(self, cutoff: float) -> np.ndarray:
@@ -43,16 +47,20 @@ class Regression:
         self.a, self.b = a, b
 
     def __call__(self, theta_P: Tensor) -> float:
+        """The loss at one point."""
         return ((self.a @ theta_P - self.b) ** 2).mean().item()
 
     def many(self, thetas: Iterable[Tensor]) -> np.ndarray:
+        """The loss at each of K points, float64 (K,)."""
         return np.array([self(theta) for theta in thetas])
 
     def grad(self, theta_P: Tensor) -> tuple[float, Tensor]:
+        """The loss and its gradient (P,)."""
         residual = self.a @ theta_P - self.b
         return (residual**2).mean().item(), 2 * self.a.T @ residual / len(self.b)
 
     def hvp(self, theta_P: Tensor) -> Callable[[Tensor], Tensor]:
+        """The product of the Hessian with any vector."""
         return lambda v_P: 2 * self.a.T @ (self.a @ v_P) / len(self.b)
 
 
@@ -63,15 +71,19 @@ class Matrix:
         self.hessian, self.base = hessian_PP, base
 
     def __call__(self, theta_P: Tensor) -> float:
+        """The loss at one point."""
         return self.base + 0.5 * (theta_P @ self.hessian @ theta_P).item()
 
     def many(self, thetas: Iterable[Tensor]) -> np.ndarray:
+        """The loss at each of K points, float64 (K,)."""
         return np.array([self(theta) for theta in thetas])
 
     def grad(self, theta_P: Tensor) -> tuple[float, Tensor]:
+        """The loss and its gradient (P,)."""
         return self(theta_P), self.hessian @ theta_P
 
     def hvp(self, theta_P: Tensor) -> Callable[[Tensor], Tensor]:
+        """The product of the Hessian with any vector."""
         return lambda v_P: self.hessian @ v_P
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
+from scipy.fft import dct, idct
 from torch import Tensor
 
 
@@ -94,3 +95,36 @@ def with_spectrum(values: Iterable[float], seed: int = 0) -> Matrix:
     q = torch.linalg.qr(torch.from_numpy(draws)).Q
     hessian = (q * h) @ q.T
     return Matrix((hessian + hessian.T) / 2)
+
+
+class Turned:
+    """L(θ) = ½ Σ hᵢ zᵢ², z = θ turned by two rounds of random signs and a cosine transform.
+
+    No axis is special, as in `with_spectrum`, but nothing of size (P, P) is ever written out.
+    """
+
+    def __init__(self, values: Iterable[float], seed: int = 0) -> None:
+        self.h = np.array(list(values), dtype=np.float64)
+        draws = np.random.Generator(np.random.Philox(seed)).standard_normal((2, len(self.h)))
+        self.signs = np.sign(draws)
+
+    def hvp(self, theta_P: Tensor) -> Callable[[Tensor], Tensor]:
+        """The product of the Hessian with any vector."""
+        return lambda v_P: torch.from_numpy(self._bend(v_P.numpy()))
+
+    def __call__(self, theta_P: Tensor) -> float:
+        """The loss at one point."""
+        theta = theta_P.numpy()
+        return 0.5 * float(theta @ self._bend(theta))
+
+    def many(self, thetas: Iterable[Tensor]) -> np.ndarray:
+        """The loss at each of K points, float64 (K,)."""
+        return np.array([self(theta) for theta in thetas])
+
+    def grad(self, theta_P: Tensor) -> tuple[float, Tensor]:
+        """The loss and its gradient (P,)."""
+        return self(theta_P), torch.from_numpy(self._bend(theta_P.numpy()))
+
+    def _bend(self, v: np.ndarray) -> np.ndarray:
+        z = dct(self.signs[1] * dct(self.signs[0] * v, norm="ortho"), norm="ortho")
+        return self.signs[0] * idct(self.signs[1] * idct(self.h * z, norm="ortho"), norm="ortho")

@@ -1,0 +1,133 @@
+"""Balls and ellipsoids, whose volumes are known in every dimension."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from decimal import Decimal, localcontext
+
+import numpy as np
+import torch
+from scipy.integrate import quad
+from scipy.special import digamma
+from scipy.stats import chi2
+
+from gensweep.geometry.metric import Metric
+from gensweep.geometry.volume import LN10
+from gensweep.known import Bowl, Turned
+from gensweep.measures.basin import Basin
+from gensweep.rng import Stream
+from gensweep.selftest.case import Answer, Case, Counted
+from gensweep.selftest.verdict import by_stderr, within
+
+CUTOFF = 0.5
+
+
+def cases() -> Iterator[Case]:
+    """By rays: exact on balls, with error bars on round ellipsoids, bounds on long ones; then without rays."""
+    for n in (2, 50, 2000):
+        answers = by_rays(np.full(n, 3.0), 30, round_=True)
+        yield Case("basin", f"a ball by rays, n = {n}", answers, Bowl(np.full(n, 3.0)), 0.1)
+    for n, condition, rays, share in (
+        (3, 10, 100, 1.0),
+        (10, 3, 200, 1.0),
+        (10, 1e4, 200, 0.25),
+        (100, 1e4, 100, 0.1),
+        (1000, 1e4, 30, 0.1),
+    ):
+        h_P = np.geomspace(1, condition, n)
+        problem = f"an ellipsoid by rays, condition {condition:g}, n = {n}"
+        yield Case("basin", problem, by_rays(h_P, rays), Bowl(h_P), share)
+    for n in (80, 500):
+        h_P = np.geomspace(0.01, 1, n)
+        yield Case("basin", f"a bowl by its trace, n = {n}", by_trace(h_P), Turned(h_P))
+    for n, log10 in ((10, -0.5), (10, -3.0), (200, -3.0)):
+        wall = float(chi2.ppf(10**log10, n)) / 2
+        problem = f"a Gaussian ball, 10^{log10:g}, n = {n}"
+        share = 1.0 if n == 10 else 0.25
+        yield Case("basin", problem, local([1.0] * n, wall, log10), Bowl([1.0] * n), share)
+    for wall, n, share in ((80.0, 10, 1.0), (60.0, 40, 0.25)):
+        h = np.repeat(np.geomspace(1, 100, n // 2), 2).tolist()
+        truth = pairs_log10(h[::2], wall)
+        problem = f"a Gaussian ellipsoid, 10^{truth:.1f}, n = {n}"
+        yield Case("basin", problem, local(h, wall, truth), Bowl(h), share)
+
+
+def by_rays(h_P: np.ndarray, rays: int, round_: bool = False):
+    """log10 E[rⁿ] is the sum over the semi-axes, and n·E[log10 r] an integral."""
+    n = len(h_P)
+    truths = {
+        "log10_volume": n / 2 * math.log10(2 * CUTOFF) - np.log10(h_P).sum() / 2,
+        "log10_volume_jensen": n / 2 * (math.log10(2 * CUTOFF) - mean_log(h_P) / LN10),
+    }
+    judge = within(2 * 0.01 / LN10) if round_ else by_stderr  # radii are right to 0.01/n
+    far = 10 * math.sqrt(2 * CUTOFF / h_P.min())
+    measure = Basin(
+        [CUTOFF], directions=rays, max_radius=far, min_radius=far / 1e4, scan_points=13, replicates=0
+    )
+
+    def answers(loss: Counted, rng: Stream) -> Iterator[Answer]:
+        for row in walked(measure, loss, n, rng):
+            if row.quantity in truths:
+                yield Answer(row, truths[row.quantity], judge)
+
+    return answers
+
+
+def walked(measure: Basin, loss: Counted, n: int, rng: Stream):
+    """The rows of `Basin` around 0 in the Euclidean unit."""
+    zero_P = torch.zeros(n, dtype=torch.float64)
+    return measure.walk(loss, zero_P, Metric(torch.ones_like(zero_P)), rng)
+
+
+def mean_log(h_P: np.ndarray) -> float:
+    """E[ln uᵀHu], u uniform on the sphere: by Frullani's integral for Σ hᵢzᵢ², less the same for Σ zᵢ²."""
+    n, centre = len(h_P), float(h_P.mean())
+
+    def integrand(s: float) -> float:
+        t = math.exp(s)
+        return math.exp(-t) - math.exp(-0.5 * np.log1p(2 * t * h_P / centre).sum())
+
+    whole = quad(integrand, -50, 20, limit=400, points=[-8, -4, 0, 4], epsabs=1e-10)[0]
+    return whole + math.log(centre) - math.log(2) - float(digamma(n / 2))
+
+
+def by_trace(h_P: np.ndarray):
+    """(n/2)·log10(2·height·n/tr H) with the trace as it is."""
+    n = len(h_P)
+    truth = n / 2 * math.log10(2 * CUTOFF * n / h_P.sum())
+    measure = Basin([CUTOFF], directions=1, min_radius=1.0, max_radius=1e3, scan_points=2, replicates=0)
+
+    def answers(loss: Counted, rng: Stream) -> Iterator[Answer]:
+        for row in walked(measure, loss, n, rng):
+            if row.quantity == "log10_volume_trace":
+                yield Answer(row, truth, by_stderr)
+
+    return answers
+
+
+def local(h: Sequence[float], wall: float, truth: float):
+    """Pr[½ Σ hᵢzᵢ² ≤ wall], z standard normal: σ is √n, so that a weight has standard deviation 1."""
+    n = len(h)
+    measure = Basin([wall], directions=1, min_radius=1.0, max_radius=1e3, scan_points=2, sigma=math.sqrt(n))
+
+    def answers(loss: Counted, rng: Stream) -> Iterator[Answer]:
+        for row in walked(measure, loss, n, rng):
+            if row.quantity == "log10_local_volume":
+                yield Answer(row, truth, by_stderr)
+
+    return answers
+
+
+def pairs_log10(curvatures: Sequence[float], wall: float) -> float:
+    """log10 Pr[Σ hⱼ(z₁ⱼ² + z₂ⱼ²)/2 ≤ wall]: a sum of exponentials, in closed form where all hⱼ differ."""
+    with localcontext() as exact:
+        exact.prec = 80
+        h = [Decimal(c) for c in curvatures]
+        below = Decimal(1)
+        for j, a in enumerate(h):
+            weight = Decimal(1)
+            for k, b in enumerate(h):
+                weight *= a / (a - b) if k != j else 1
+            below -= weight * (-Decimal(wall) / a).exp()
+        return float(below.log10())

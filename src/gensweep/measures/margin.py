@@ -21,7 +21,7 @@ class Margin:
     Args:
         quantiles: Which q, in [0, 1]; q stands in ``x``.
 
-    Error: ``stderr`` by resampling the examples.
+    Error: ``stderr`` by resampling the examples; unknown (NaN) for the smallest and the largest margin.
 
     Source: Neyshabur et al. 2017 (1706.08947), §2.
     """

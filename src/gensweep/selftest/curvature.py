@@ -20,11 +20,14 @@ from gensweep.selftest.verdict import by_stderr, relatively
 def cases() -> Iterator[Case]:
     """Eigenvalues, trace and density of turned quadratics; the trace alone where it has to be estimated."""
     for n, share in ((50, 0.25), (500, 0.25), (2000, 0.1)):
-        yield Case("spectrum", f"five outliers, n = {n}", *spectrum(n, Spectrum(), ends=True), share=share)
+        answers, loss = spectrum(n, Spectrum(), ends=True)
+        yield Case("spectrum", f"five outliers, n = {n}", answers, loss, share)
     for n in (80, 300):
-        yield Case("spectrum", f"a tail, n = {n}", *spectrum(n, Spectrum(1, 12, 8), ends=False))
+        answers, loss = spectrum(n, Spectrum(1, 12, 24), ends=False)
+        yield Case("spectrum", f"a tail, n = {n}", answers, loss)
     for n in (20, 200):
-        yield Case("hessian_ratio", f"one negative, n = {n}", *ratio(n), share=0.25)
+        answers, loss = ratio(n)
+        yield Case("hessian_ratio", f"one negative, n = {n}", answers, loss, share=0.25)
 
 
 def outliers(n: int) -> np.ndarray:

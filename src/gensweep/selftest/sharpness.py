@@ -24,10 +24,10 @@ def cases() -> Iterator[Case]:
     """Every corner of the box is tried, up to 2¹² of them."""
     for n in (4, 8, 12):
         loss, w = regression(n)
-        yield Case("box_sharpness", f"linear regression, all 2^{n} corners", corner(loss, w), loss, 0.25)
-        yield Case("adaptive_sharpness", f"linear regression, n = {n}", worst(loss, w), loss, 0.25)
+        yield Case("box_sharpness", f"regression, all 2^{n} corners", corner(loss, w), loss, 0.25)
+        yield Case("adaptive_sharpness", f"regression, n = {n}", worst(loss, w), loss, 0.25)
     loss, w = regression(50)
-    yield Case("box_sharpness", "linear regression, n = 50, 2^8 corners", corner(loss, w, 8), loss, 0.25)
+    yield Case("box_sharpness", "regression, n = 50, 2^8 corners", corner(loss, w, 8), loss, 0.25)
 
 
 def regression(n: int) -> tuple[Regression, Tensor]:

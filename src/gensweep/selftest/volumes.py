@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from decimal import Decimal, localcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from scipy.stats import chi2
 
 from gensweep.geometry.metric import Metric
 from gensweep.geometry.volume import LN10
-from gensweep.known import Bowl, Turned
+from gensweep.known import Bowls, Turned
 from gensweep.measures.basin import Basin
 from gensweep.rng import Stream
 from gensweep.selftest.case import Answer, Case, Counted
@@ -24,10 +25,10 @@ CUTOFF = 0.5
 
 
 def cases() -> Iterator[Case]:
-    """By rays: exact on balls, with error bars on round ellipsoids, bounds on long ones; then without rays."""
+    """By rays: exact on balls, with an error on round ellipsoids, a bound on long ones; then without rays."""
     for n in (2, 50, 2000):
         answers = by_rays(np.full(n, 3.0), 30, round_=True)
-        yield Case("basin", f"a ball by rays, n = {n}", answers, Bowl(np.full(n, 3.0)), 0.1)
+        yield Case("basin", f"a ball by rays, n = {n}", answers, Bowls(np.full(n, 3.0)), 0.1)
     for n, condition, rays, share in (
         (3, 10, 100, 1.0),
         (10, 3, 200, 1.0),
@@ -36,21 +37,20 @@ def cases() -> Iterator[Case]:
         (1000, 1e4, 30, 0.1),
     ):
         h_P = np.geomspace(1, condition, n)
-        problem = f"an ellipsoid by rays, condition {condition:g}, n = {n}"
-        yield Case("basin", problem, by_rays(h_P, rays), Bowl(h_P), share)
+        problem = f"an ellipsoid by rays, condition {condition:,.0f}, n = {n}"
+        yield Case("basin", problem, by_rays(h_P, rays), Bowls(h_P), share)
     for n in (80, 500):
         h_P = np.geomspace(0.01, 1, n)
         yield Case("basin", f"a bowl by its trace, n = {n}", by_trace(h_P), Turned(h_P))
-    for n, log10 in ((10, -0.5), (10, -3.0), (200, -3.0)):
+    for n, log10, moves, share in ((10, -0.5, 10, 1.0), (10, -2.5, 5, 1.0), (200, -3.0, 10, 0.1)):
         wall = float(chi2.ppf(10**log10, n)) / 2
         problem = f"a Gaussian ball, 10^{log10:g}, n = {n}"
-        share = 1.0 if n == 10 else 0.25
-        yield Case("basin", problem, local([1.0] * n, wall, log10), Bowl([1.0] * n), share)
-    for wall, n, share in ((80.0, 10, 1.0), (60.0, 40, 0.25)):
+        yield Case("basin", problem, local([1.0] * n, wall, log10, moves), Bowls([1.0] * n), share)
+    for n, wall, moves, share in ((10, 15.0, 5, 1.0), (40, 100.0, 10, 0.1)):
         h = np.repeat(np.geomspace(1, 100, n // 2), 2).tolist()
         truth = pairs_log10(h[::2], wall)
         problem = f"a Gaussian ellipsoid, 10^{truth:.1f}, n = {n}"
-        yield Case("basin", problem, local(h, wall, truth), Bowl(h), share)
+        yield Case("basin", problem, local(h, wall, truth, moves), Bowls(h), share)
 
 
 def by_rays(h_P: np.ndarray, rays: int, round_: bool = False):
@@ -106,10 +106,11 @@ def by_trace(h_P: np.ndarray):
     return answers
 
 
-def local(h: Sequence[float], wall: float, truth: float):
+def local(h: Sequence[float], wall: float, truth: float, moves: int):
     """Pr[½ Σ hᵢzᵢ² ≤ wall], z standard normal: σ is √n, so that a weight has standard deviation 1."""
     n = len(h)
-    measure = Basin([wall], directions=1, min_radius=1.0, max_radius=1e3, scan_points=2, sigma=math.sqrt(n))
+    rays: dict[str, Any] = {"directions": 1, "min_radius": 1.0, "max_radius": 1e3, "scan_points": 2}
+    measure = Basin([wall], **rays, sigma=math.sqrt(n), moves=moves)  # rays are not the subject here
 
     def answers(loss: Counted, rng: Stream) -> Iterator[Answer]:
         for row in walked(measure, loss, n, rng):

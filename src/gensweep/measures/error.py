@@ -21,7 +21,7 @@ class Error:
     true-labelled training examples.
 
     Error: ``stderr`` is the sampling error over the examples of the split; that of an accuracy is never 0,
-    since for it half an example is added to either side. That of a loss which few examples carry is too small.
+    for half an example is added to either side. That of a loss which few examples carry is too small.
     """
 
     def __call__(self, solution: Solution, data: Data, rng: Stream) -> Iterator[Row]:

@@ -22,9 +22,9 @@ def cases() -> Iterator[Case]:
     for n, share in ((50, 0.25), (500, 0.25), (2000, 0.1)):
         answers, loss = spectrum(n, Spectrum(), ends=True)
         yield Case("spectrum", f"five outliers, n = {n}", answers, loss, share)
-    for n in (80, 300):
-        answers, loss = spectrum(n, Spectrum(1, 12, 24), ends=False)
-        yield Case("spectrum", f"a tail, n = {n}", answers, loss)
+    for n, share in ((80, 1.0), (300, 0.25)):
+        answers, loss = spectrum(n, Spectrum(1, 4, 24), ends=False)
+        yield Case("spectrum", f"a tail, n = {n}", answers, loss, share)
     for n in (20, 200):
         answers, loss = ratio(n)
         yield Case("hessian_ratio", f"one negative, n = {n}", answers, loss, share=0.25)

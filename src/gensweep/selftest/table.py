@@ -18,7 +18,7 @@ HEAD = (
     ("truth", 10),
     ("mean", 10),
     ("bias", 9),
-    ("/se", 6),
+    ("/se", 7),
     ("stated", 8),
     ("spread", 8),
     ("±1", 4),
@@ -41,7 +41,7 @@ def selftest(seeds: int) -> int:
     """Print the table while it grows; 0 when every line is good, else 1 with the others named last."""
     torch.set_num_threads(1)  # of problems as small as these, two threads would be slower
     begun, count, bad = time.perf_counter(), 0, []
-    print(f"{'':26}" + "".join(f"{word:>{width}}" for word, width in HEAD) + "  verdict")
+    print(f"{'':27}" + "".join(f"{word:>{width}}" for word, width in HEAD) + "  verdict")
     for case in cases():
         outcome = tried(case, seeds)
         print(heading(outcome), *map(text, outcome.lines), sep="\n", flush=True)
@@ -84,7 +84,7 @@ def text(line: Line) -> str:
         *(percent(line.covered(width)) if stated > 0 else "–" for width in (1, 2)),
     ]
     cells = "".join(f"{cell:>{width}}" for cell, (_, width) in zip(numbers, HEAD, strict=True))
-    return f"  {line.name:24}{cells}  {line.verdict}"
+    return f"  {line.name:25}{cells}  {line.verdict}"
 
 
 def number(value: float, digits: int = 4) -> str:

@@ -31,7 +31,7 @@ def cases() -> Iterator[Case]:
         yield Case("basin", f"a ball by rays, n = {n}", answers, Bowls(np.full(n, 3.0)), 0.1)
     for n, condition, rays, share in (
         (3, 10, 100, 1.0),
-        (10, 3, 200, 1.0),
+        (10, 3, 100, 1.0),
         (10, 1e4, 200, 0.25),
         (100, 1e4, 100, 0.1),
         (1000, 1e4, 30, 0.1),
@@ -39,14 +39,14 @@ def cases() -> Iterator[Case]:
         h_P = np.geomspace(1, condition, n)
         problem = f"an ellipsoid by rays, condition {condition:,.0f}, n = {n}"
         yield Case("basin", problem, by_rays(h_P, rays), Bowls(h_P), share)
-    for n in (80, 500):
+    for n, share in ((80, 1.0), (500, 0.25)):
         h_P = np.geomspace(0.01, 1, n)
-        yield Case("basin", f"a bowl by its trace, n = {n}", by_trace(h_P), Turned(h_P))
-    for n, log10, moves, share in ((10, -0.5, 10, 1.0), (10, -2.5, 5, 1.0), (200, -3.0, 10, 0.1)):
+        yield Case("basin", f"a bowl by its trace, n = {n}", by_trace(h_P), Turned(h_P), share)
+    for n, log10, moves, share in ((10, -0.5, 10, 1.0), (10, -2.3, 4, 1.0), (200, -3.0, 10, 0.1)):
         wall = float(chi2.ppf(10**log10, n)) / 2
         problem = f"a Gaussian ball, 10^{log10:g}, n = {n}"
         yield Case("basin", problem, local([1.0] * n, wall, log10, moves), Bowls([1.0] * n), share)
-    for n, wall, moves, share in ((10, 15.0, 5, 1.0), (40, 100.0, 10, 0.1)):
+    for n, wall, moves, share in ((10, 15.0, 5, 0.25), (40, 100.0, 10, 0.1)):
         h = np.repeat(np.geomspace(1, 100, n // 2), 2).tolist()
         truth = pairs_log10(h[::2], wall)
         problem = f"a Gaussian ellipsoid, 10^{truth:.1f}, n = {n}"

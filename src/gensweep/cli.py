@@ -206,8 +206,8 @@ def report(args: argparse.Namespace) -> int:
 
 def selftest(args: argparse.Namespace) -> int:
     """``selftest``."""
-    if args.seeds < 2:
-        raise InputError(f"selftest: --seeds {args.seeds} has no spread; ask for 2 or more")
+    if args.seeds < 5:
+        raise InputError(f"selftest: --seeds {args.seeds} says nothing about an error bar; ask for 5 or more")
     from gensweep.selftest import table
 
     return table.selftest(args.seeds)

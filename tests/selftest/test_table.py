@@ -101,7 +101,7 @@ FAULTS = {  # what is broken, by what, and the line that says so
         basin,
         "ENOUGH_RAYS",
         0,
-        "basin.log10_volume on an ellipsoid by rays, condition 10,000, n = 100: WRONG",
+        "basin.log10_volume on an ellipsoid by rays, axes 1:100, n = 100: WRONG",
     ),
     "trace 5 % too large": (
         basin,
@@ -160,5 +160,5 @@ def test_at_its_best_it_says_so(monkeypatch, capsys):
 
 
 def test_too_few_seeds_are_refused(capsys):
-    assert code("--seeds", "1") == 2
-    assert "has no spread" in capsys.readouterr().err
+    assert code("--seeds", "4") == 2
+    assert "ask for 5 or more" in capsys.readouterr().err

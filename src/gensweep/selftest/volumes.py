@@ -37,7 +37,7 @@ def cases() -> Iterator[Case]:
         (1000, 1e4, 30, 0.1),
     ):
         h_P = np.geomspace(1, condition, n)
-        problem = f"an ellipsoid by rays, condition {condition:,.0f}, n = {n}"
+        problem = f"an ellipsoid by rays, axes 1:{condition**0.5:.3g}, n = {n}"
         yield Case("basin", problem, by_rays(h_P, rays), Bowls(h_P), share)
     for n, share in ((80, 1.0), (500, 0.25)):
         h_P = np.geomspace(0.01, 1, n)

@@ -4,7 +4,7 @@ import pytest
 from gensweep.rng import Stream
 from gensweep.rows import Row
 from gensweep.selftest.case import Line
-from gensweep.selftest.verdict import by_interval, by_stderr, from_below, relatively, within
+from gensweep.selftest.verdict import GOOD, as_bound, by_interval, by_stderr, from_below, relatively, within
 
 
 def line(judge, errors, stderr=1.0, truth=10.0, status="ok"):
@@ -32,15 +32,21 @@ def test_error_bars_are_held_to_their_word(n, stderr, shift, verdict):
     assert line(by_stderr, errors(n, 1.0, shift), stderr).verdict == verdict
 
 
-def test_error_bars_that_are_too_long_show_with_many_seeds():
-    assert line(by_stderr, errors(200), 2.0).verdict == "too unsure"
+@pytest.mark.parametrize(("n", "stderr"), [(20, 4.0), (200, 2.0)])
+def test_error_bars_that_are_too_long_show_the_sooner_the_longer(n, stderr):
+    assert line(by_stderr, errors(n), stderr).verdict == "too unsure"
 
 
 @pytest.mark.parametrize(("error", "verdict"), [(-50.0, "lower bound"), (0.5, "lower bound"), (9.0, "WRONG")])
 def test_a_lower_bound_that_says_so_may_be_low_but_not_high(error, verdict):
-    assert line(by_stderr, [error] * 5, status="low_ess").verdict == verdict
-    assert line(by_stderr, [error] * 5, status="censored").verdict == verdict
-    assert line(by_stderr, [error] * 5, status="not_converged").verdict == "flagged"
+    assert line(as_bound, [error] * 5, status="low_ess").verdict == verdict
+    assert line(as_bound, [error] * 5, status="censored").verdict == verdict
+    assert line(as_bound, [error] * 5, status="not_converged").verdict == "flagged"
+
+
+def test_a_bound_that_claims_to_be_more_is_judged_as_more():
+    assert line(as_bound, [-9.0] * 5).verdict == "WRONG"
+    assert line(as_bound, errors(20)).verdict == "good"
 
 
 def test_the_rows_that_are_ok_are_judged_without_the_others():
@@ -79,7 +85,7 @@ def test_what_is_not_a_number_is_wrong(judge):
     assert line(judge, [np.nan] * 3).verdict == "WRONG"
 
 
-@pytest.mark.parametrize("judge", [within(0.1), relatively(0.1), by_interval])
-def test_what_is_flagged_is_not_judged(judge):
-    assert line(judge, [9.0] * 3, status="not_converged").verdict == "flagged"
+@pytest.mark.parametrize("judge", [within(0.1), relatively(0.1), by_interval, by_stderr])
+def test_who_flags_an_easy_problem_has_not_solved_it(judge):
+    assert line(judge, [9.0] * 3, status="not_converged").verdict == "flagged" not in GOOD
     assert line(from_below, [-9.0] * 3, status="not_converged").verdict == "lower bound"

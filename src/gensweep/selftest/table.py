@@ -28,7 +28,7 @@ LEGEND = """\
 bias: mean − truth; /se: in units of its own standard error over the seeds
 stated: mean standard error of the rows that are ok; spread: standard deviation over the seeds
 ±1, ±2: how many of the rows that are ok have the truth within 1, 2 stated errors, %; nominal 68, 95
-lower bound: below the truth, as it says; flagged: the status says not to trust it"""
+lower bound: below the truth, as it says; anything else but good is out of order"""
 
 
 def cases() -> Iterator[Case]:

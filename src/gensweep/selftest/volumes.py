@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal, localcontext
 from typing import Any
 
@@ -18,16 +18,18 @@ from gensweep.geometry.volume import LN10
 from gensweep.known import Bowls, Turned
 from gensweep.measures.basin import Basin
 from gensweep.rng import Stream
-from gensweep.selftest.case import Answer, Case, Counted
-from gensweep.selftest.verdict import by_stderr, within
+from gensweep.selftest.case import Answer, Case, Counted, Line
+from gensweep.selftest.verdict import as_bound, by_stderr, within
 
 CUTOFF = 0.5
+ROUND = within(2 * 0.01 / LN10)  # radii are right to 0.01/n
+Judge = Callable[[Line], str]
 
 
 def cases() -> Iterator[Case]:
     """By rays: exact on balls, with an error on round ellipsoids, a bound on long ones; then without rays."""
     for n in (2, 50, 2000):
-        answers = by_rays(np.full(n, 3.0), 30, round_=True)
+        answers = by_rays(np.full(n, 3.0), 30, ROUND, ROUND)
         yield Case("basin", f"a ball by rays, n = {n}", answers, Bowls(np.full(n, 3.0)), 0.1)
     for n, condition, rays, share in (
         (3, 10, 100, 1.0),
@@ -38,7 +40,13 @@ def cases() -> Iterator[Case]:
     ):
         h_P = np.geomspace(1, condition, n)
         problem = f"an ellipsoid by rays, axes 1:{condition**0.5:.3g}, n = {n}"
-        yield Case("basin", problem, by_rays(h_P, rays), Bowls(h_P), share)
+        yield Case(
+            "basin",
+            problem,
+            by_rays(h_P, rays, as_bound if condition > 10 else by_stderr, by_stderr),
+            Bowls(h_P),
+            share,
+        )
     for n, share in ((80, 1.0), (500, 0.25)):
         h_P = np.geomspace(0.01, 1, n)
         yield Case("basin", f"a bowl by its trace, n = {n}", by_trace(h_P), Turned(h_P), share)
@@ -53,14 +61,13 @@ def cases() -> Iterator[Case]:
         yield Case("basin", problem, local(h, wall, truth, moves), Bowls(h), share)
 
 
-def by_rays(h_P: np.ndarray, rays: int, round_: bool = False):
+def by_rays(h_P: np.ndarray, rays: int, judge: Judge, of_jensen: Judge):
     """log10 E[rⁿ] is the sum over the semi-axes, and n·E[log10 r] an integral."""
     n = len(h_P)
     truths = {
         "log10_volume": n / 2 * math.log10(2 * CUTOFF) - np.log10(h_P).sum() / 2,
         "log10_volume_jensen": n / 2 * (math.log10(2 * CUTOFF) - mean_log(h_P) / LN10),
     }
-    judge = within(2 * 0.01 / LN10) if round_ else by_stderr  # radii are right to 0.01/n
     far = 10 * math.sqrt(2 * CUTOFF / h_P.min())
     measure = Basin(
         [CUTOFF], directions=rays, max_radius=far, min_radius=far / 1e4, scan_points=13, replicates=0
@@ -69,7 +76,7 @@ def by_rays(h_P: np.ndarray, rays: int, round_: bool = False):
     def answers(loss: Counted, rng: Stream) -> Iterator[Answer]:
         for row in walked(measure, loss, n, rng):
             if row.quantity in truths:
-                yield Answer(row, truths[row.quantity], judge)
+                yield Answer(row, truths[row.quantity], of_jensen if "jensen" in row.quantity else judge)
 
     return answers
 

@@ -16,7 +16,7 @@ from gensweep.table.store import Store
 pytestmark = pytest.mark.xdist_group("cli")  # one worker: the runs are shared
 TINY = "train_size=60 poison_size=40 poison_factor=0.3 model.widths=[8] budget.max_epochs=3 measure=[error]"
 WILD = "train_size=60 model.widths=[8] budget.max_epochs=3 measure=[error] optim=sgd optim.lr=0.1,1e30"
-VERBS = ("run", "plan", "measure", "status", "collect", "figure", "report")
+VERBS = ("run", "plan", "measure", "status", "collect", "figure", "report", "selftest")
 
 
 def gensweep(*words, cwd, python=("-m", "gensweep")):
@@ -202,6 +202,7 @@ def test_bad_input_ends_within_a_second_and_creates_nothing(tmp_path):
         ("train",),
         (),
         ("status", "--bogus"),
+        ("selftest", "--seeds", "few"),
         ("status", "more"),
     ],
 )

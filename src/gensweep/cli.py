@@ -8,7 +8,6 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from gensweep.errors import Busy, InputError
 from gensweep.table.places import existing_table
@@ -97,13 +96,18 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("-o", dest="file", type=Path, help="default: OUTPUTS/report.html")
     verb.add_argument("--table", type=Path, help="default: OUTPUTS/table.parquet")
     verb.set_defaults(do=report)
-    for verb in verbs.choices.values():
+    for verb in verbs.choices.values():  # those above work on the folder of runs
         verb.add_argument("--outputs", type=Path, default=Path("outputs"), help="the folder of runs")
+    verb = verbs.add_parser("selftest", help="every estimator on cases with a known answer, as a table")
+    verb.add_argument("--seeds", type=int, default=20, metavar="N", help="of each case; default 20")
+    verb.set_defaults(do=selftest)
     return top
 
 
 def run(words: list[str], dry: bool) -> int:
     """``run`` and ``plan``."""
+    from gensweep.sweep.words import hydra, hydra_words, ordered
+
     args = hydra_words(words)
     if args.help:
         print(PLAN_HELP if dry else RUN_HELP)
@@ -129,54 +133,6 @@ def run(words: list[str], dry: bool) -> int:
     from gensweep.sweep.launch import attempt
 
     return attempt(job)
-
-
-def hydra_words(words: list[str]) -> argparse.Namespace:
-    """Hydra's options and the overrides, in any order.
-
-    Raises:
-        InputError: An option that there is not.
-    """
-    from hydra._internal.utils import get_args_parser
-
-    known = get_args_parser()
-
-    def refuse(message: str) -> NoReturn:
-        raise InputError(f"run: {message}; see `gensweep run --help`")
-
-    known.error = refuse  # type: ignore[method-assign]
-    return known.parse_intermixed_args(words)
-
-
-def ordered(args: argparse.Namespace) -> list[str]:
-    """The words as Hydra's own parser wants them, options first."""
-    options = {
-        "--cfg": args.cfg,
-        "--package": args.package,
-        "--info": args.info,
-        "--config-dir": args.config_dir,
-    }
-    words = [word for option, value in options.items() if value for word in (option, value)]
-    words += ["--multirun"] * args.multirun + ["--resolve"] * args.resolve
-    return [*words, *args.overrides]
-
-
-def hydra(words: list[str]) -> int:
-    """Leave it to Hydra, and through it to the sweeper, which leaves with an exit code of its own."""
-    from hydra import main as hydra_main
-    from omegaconf import DictConfig
-
-    from gensweep.sweep.compose import CONF_DIR
-    from gensweep.sweep.task import task
-
-    sys.argv = ["gensweep run", *[f"+{w}" if w.startswith("scale=") else w for w in words]]
-
-    @hydra_main(version_base="1.3", config_path=str(CONF_DIR), config_name="config")
-    def run_job(config: DictConfig) -> str:
-        return task(config)
-
-    run_job()
-    return 0
 
 
 def show(planned) -> int:
@@ -246,3 +202,12 @@ def report(args: argparse.Namespace) -> int:
     print(*headline(table), sep="\n")
     print(written)
     return 0
+
+
+def selftest(args: argparse.Namespace) -> int:
+    """``selftest``."""
+    if args.seeds < 5:
+        raise InputError(f"selftest: --seeds {args.seeds} says nothing about an error bar; ask for 5 or more")
+    from gensweep.selftest import table
+
+    return table.selftest(args.seeds)

@@ -3,9 +3,9 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from known import Bowl, Regression
 
 from gensweep.geometry.box import BALLS, box_maximum
+from gensweep.known import Bowl, Regression
 from gensweep.rng import Stream
 
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from known import Bowl, with_spectrum
 
 from gensweep.geometry.ellipsoid import PROBES, ellipsoid
 from gensweep.geometry.lanczos import Hessian, ritz_vectors
+from gensweep.known import Bowl, with_spectrum
 from gensweep.rng import Stream
 
 FLOOR = 1e-9

@@ -2,13 +2,13 @@ import copy
 
 import pytest
 import torch
-from known import lived_in
 from torch import nn
 from torch.func import functional_call
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from gensweep.geometry.fold import BATCH_NORMS, Untraceable, folded, network_at, scale_and_shift
 from gensweep.geometry.solution import Layout, Solution
+from gensweep.known import lived_in
 
 
 class PreActivation(nn.Module):

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from known import Bowl, with_spectrum
 
 from gensweep.geometry.lanczos import Hessian, lanczos, largest
+from gensweep.known import Bowl, with_spectrum
 from gensweep.rng import Stream
 
 

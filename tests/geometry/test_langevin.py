@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from known import Bowl
 
 from gensweep.geometry.langevin import Posterior, chain, move, pilot, split_r_hat
+from gensweep.known import Bowl
 from gensweep.rng import Stream
 
 H = [4.0, 1.0, 2.0]

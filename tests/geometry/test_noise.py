@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from known import Bowl
 
 from gensweep.geometry.noise import expected_rise, gaussian, rises, uniform
+from gensweep.known import Bowl
 from gensweep.rng import Stream
 
 H = torch.tensor([1.0, 5.0, 2.0], dtype=torch.float64)

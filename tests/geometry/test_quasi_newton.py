@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from known import Bowl
 
 from gensweep.geometry.quasi_newton import ITERATIONS, lbfgsb_maximum
+from gensweep.known import Bowl
 from gensweep.rng import Stream
 
 ZERO = torch.zeros(3, dtype=torch.float64)

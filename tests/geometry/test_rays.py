@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from known import with_spectrum
 
 from gensweep.geometry.ellipsoid import ellipsoid
 from gensweep.geometry.lanczos import Hessian
 from gensweep.geometry.metric import Metric
 from gensweep.geometry.rays import Rays
 from gensweep.geometry.volume import LN10, log10_mean_power
+from gensweep.known import with_spectrum
 from gensweep.rng import Stream
 
 SCAN = np.geomspace(1e-3, 1e3, 41)

@@ -6,7 +6,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from known import lived_in
 from torch import nn
 
 from gensweep.data.base import Data, Split
@@ -15,6 +14,7 @@ from gensweep.geometry import reparametrise
 from gensweep.geometry.reparametrise import hidden, places, reparametrised
 from gensweep.geometry.risk import Risk
 from gensweep.geometry.solution import Layout, Solution
+from gensweep.known import lived_in
 from gensweep.measures.path_norms import PathNorms
 from gensweep.models.build import drawn
 from gensweep.models.cnn import CNN

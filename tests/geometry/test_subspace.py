@@ -1,9 +1,9 @@
 import pytest
 import torch
-from known import Bowl
 
 from gensweep.geometry import subspace
 from gensweep.geometry.subspace import Subspace, Within
+from gensweep.known import Bowl
 from gensweep.rng import Stream
 
 THETA = torch.from_numpy(Stream(1).normal(30)).double()

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from known import Bowl, with_spectrum
 
 from gensweep.geometry.lanczos import Hessian
 from gensweep.geometry.trace import BUDGET, trace
+from gensweep.known import Bowl, with_spectrum
 from gensweep.rng import Stream
 
 

@@ -4,10 +4,10 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from known import Bowl, Regression
 
 from gensweep.geometry.risk import Risk
 from gensweep.geometry.solution import Layout, cross_entropy
+from gensweep.known import Bowl, Regression
 from gensweep.measures.adaptive_sharpness import AdaptiveSharpness, normalised, partition
 from gensweep.rng import Stream
 from gensweep.rows import QUANTITIES, checked

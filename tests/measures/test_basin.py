@@ -3,7 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from known import Bowl, with_spectrum
 from scipy.stats import chi2
 
 from gensweep.geometry import rays
@@ -12,6 +11,7 @@ from gensweep.geometry.metric import Metric
 from gensweep.geometry.radius import Crossings
 from gensweep.geometry.solution import Solution
 from gensweep.geometry.volume import log10_ball
+from gensweep.known import Bowl, with_spectrum
 from gensweep.measures import basin
 from gensweep.measures.basin import Basin, radii
 from gensweep.rng import Stream

@@ -3,10 +3,10 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from known import Bowl, Regression
 
 from gensweep.geometry.risk import Risk
 from gensweep.geometry.subspace import Subspace
+from gensweep.known import Bowl, Regression
 from gensweep.measures.box_sharpness import BoxSharpness
 from gensweep.rng import Stream
 from gensweep.rows import checked

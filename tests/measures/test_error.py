@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from gensweep.geometry.risk import Risk
 from gensweep.measures.error import Error, clean_loss, target_reached
 from gensweep.rng import Stream
 from gensweep.rows import Row, checked
@@ -32,7 +33,16 @@ def test_numbers_by_hand(solution, data):
         )
         assert found["accuracy", name].value == right
         assert found["error", name].value == 1 - right
-        assert found["error", name].stderr == pytest.approx(math.sqrt(right * (1 - right) / len(part)))
+        share = (round(right * len(part)) + 0.5) / (len(part) + 1)
+        assert found["error", name].stderr == pytest.approx(math.sqrt(share * (1 - share) / len(part)))
+
+
+def test_all_right_is_no_proof_of_more(solution, data):
+    """40 of 40: the error is 0, and a 1 in 80 chance of one would not be surprising."""
+    logits = Risk(solution, data.train, data).logits(solution.theta_P)
+    row = rows_of(solution, replace(data, train=replace(data.train, y=logits.argmax(1).numpy())))
+    assert row["error", "train"].value == 0
+    assert row["error", "train"].stderr == pytest.approx(math.sqrt(0.5 * 40.5 / 41**2 / 40))
 
 
 def test_gaps_are_test_minus_train(solution, data):

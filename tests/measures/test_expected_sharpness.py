@@ -4,9 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from known import Bowl
 
 from gensweep.geometry.risk import Risk
+from gensweep.known import Bowl
 from gensweep.measures.expected_sharpness import ExpectedSharpness, tolerated
 from gensweep.rng import Stream
 from gensweep.rows import checked

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from known import Bowl
 
 from gensweep.geometry.metric import li_direction
 from gensweep.geometry.risk import Risk
+from gensweep.known import Bowl
 from gensweep.measures.hessian_ratio import HessianRatio
 from gensweep.rng import Stream
 from gensweep.rows import checked

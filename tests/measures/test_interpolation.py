@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from known import Bowl, Regression
 
 from gensweep.errors import InputError
 from gensweep.geometry.batch_norm import Reestimated
 from gensweep.geometry.risk import Risk
 from gensweep.geometry.solution import Layout, Solution
+from gensweep.known import Bowl, Regression
 from gensweep.measures.interpolation import Interpolation, barrier
 from gensweep.models.build import drawn
 from gensweep.models.mlp import MLP

@@ -4,10 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from known import Bowl, Regression
 
 from gensweep.geometry import langevin
 from gensweep.geometry.risk import Risk
+from gensweep.known import Bowl, Regression
 from gensweep.measures import llc
 from gensweep.measures.llc import Llc, Rung, pooled
 from gensweep.rng import Stream

@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from known import Bowl
 
 from gensweep.geometry.risk import Risk
+from gensweep.known import Bowl
 from gensweep.measures.perturbation import Perturbation
 from gensweep.rng import Stream
 from gensweep.rows import checked

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from known import Bowl, with_spectrum
 from torch.func import functional_call
 
 from gensweep.geometry.risk import Risk
+from gensweep.known import Bowl, with_spectrum
 from gensweep.measures.spectrum import Spectrum
 from gensweep.rng import Stream
 from gensweep.rows import checked

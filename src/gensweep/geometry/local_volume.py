@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.special import stdtrit
 from torch import Tensor
 
 from gensweep.geometry.volume import LN10
@@ -16,6 +17,7 @@ from gensweep.rng import Stream
 DRAWS, HITS = 1000, 10  # plain draws, and how many of them must hit for plain counting to do
 SHARE = 0.25  # of the particles goes on to the next level
 ACCEPTED = 0.3  # of the moves: the share that the stride aims at
+ONE_SIGMA = 0.8413447460685429  # chance that a normal number is below +1
 LEVELS = 40  # down to about 10⁻²⁵
 
 Rise = Callable[[Tensor], np.ndarray]  # z_NP -> loss above the centre's, (N,); never NaN
@@ -66,9 +68,10 @@ def gaussian_masses(
         rng: Each replicate has a stream of its own.
         settings: How much to spend.
 
-    Error: The probability is unbiased; ``stderr`` comes from the spread of the logarithms over the second
-    set of replicates. Too few moves make most replicates too small, so sets that differ by more than 2
-    standard deviations are in ``doubt``, as are walls that were not reached: upper bounds.
+    Error: The probability is unbiased; ``stderr`` comes from the spread of the logarithms within both sets
+    of replicates, widened for being known from so few: ±1 covers as often as of a normal error. Too few
+    moves make most replicates too small, so sets that differ by more than 2 standard deviations are in
+    ``doubt``, as are walls that were not reached: upper bounds.
 
     Source: Au & Beck 2001 (subset simulation); Bréhier et al. 2016 (1505.02674) for the lack of bias.
     """
@@ -123,7 +126,8 @@ def _split(logs_2R: np.ndarray, reached_2R: np.ndarray) -> Mass:
         doubt = (
             f"twice the moves changed it by {shift:.2g} orders, more than 2 standard deviations of {sd:.2g}"
         )
-    return Mass(value, _sd(twice_R) / math.sqrt(len(twice_R)), doubt)
+    widened = stdtrit(2 * len(twice_R) - 2, ONE_SIGMA)  # Student's, with as many degrees of freedom
+    return Mass(value, float(widened * sd / math.sqrt(len(twice_R))), doubt)
 
 
 def _sd(logs_R: np.ndarray) -> float:

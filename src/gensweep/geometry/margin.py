@@ -38,8 +38,13 @@ def order_quantile(values: np.ndarray, q: float) -> float:
 
 
 def order_quantile_stderr(values: np.ndarray, q: float, rng: Stream) -> float:
-    """Standard error of `order_quantile` by resampling the examples."""
+    """Standard error of `order_quantile` by resampling the examples.
+
+    NaN for the smallest and the largest value: no resampling shows one beyond them.
+    """
     n = len(values)
-    drawn = values[rng.integers(n, RESAMPLES * n).reshape(RESAMPLES, n)]
     rank = min(math.ceil(round(q * n, 9)), n - 1)
+    if rank in (0, n - 1):
+        return math.nan
+    drawn = values[rng.integers(n, RESAMPLES * n).reshape(RESAMPLES, n)]
     return float(np.partition(drawn, rank, axis=1)[:, rank].std(ddof=1))

@@ -23,7 +23,7 @@ class Margin:
 
     Cost: 1 F.
 
-    Error: ``stderr`` by resampling the examples.
+    Error: ``stderr`` by resampling the examples; unknown (NaN) for the smallest and the largest margin.
 
     Invariance: Any change of the weights that keeps the function; it scales with the logits, so training
     longer enlarges it.

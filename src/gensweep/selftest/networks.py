@@ -58,7 +58,7 @@ def two_classes(train: Split, test: Split) -> tuple[Solution, Data]:
     )
 
 
-def drawn(n: int, mean: float, rng: Stream) -> tuple[Solution, Data]:
+def redrawn(n: int, mean: float, rng: Stream) -> tuple[Solution, Data]:
     """The network with its data drawn anew; the test set lies nearer to the boundary."""
     train = gaussian_split(n, mean, rng.child("train"))
     return two_classes(train, gaussian_split(2 * n, mean / 2, rng.child("test")))
@@ -82,7 +82,7 @@ def sampled(n: int, mean: float):
     sparse = n * (1 - right[0]) < 5  # examples that are wrong carry the loss, and no error bar knows of them
 
     def answers(_: Counted, rng: Stream) -> Iterator[Answer]:
-        for row in Error()(*drawn(n, mean, rng), rng):
+        for row in Error()(*redrawn(n, mean, rng), rng):
             if (row.quantity, row.split) in truths and not (sparse and "loss" in row.quantity):
                 yield Answer(row, float(truths[row.quantity, row.split]), by_stderr)
 
@@ -98,7 +98,7 @@ def quantiles(n: int):
     """Quantiles of the margins, beside those of all examples."""
 
     def answers(_: Counted, rng: Stream) -> Iterator[Answer]:
-        for row in Margin([0.0, 0.25, 0.5])(*drawn(n, 4.0, rng), rng):
+        for row in Margin([0.0, 0.25, 0.5])(*redrawn(n, 4.0, rng), rng):
             if row.quantity == "margin_p05":
                 yield Answer(row, margin_quantile(0.05), by_stderr)
             elif row.x > 0:
@@ -119,7 +119,7 @@ def norms_over_margin(n: int):
     }
 
     def answers(_: Counted, rng: Stream) -> Iterator[Answer]:
-        for row in Norms()(*drawn(n, 4.0, rng), rng):
+        for row in Norms()(*redrawn(n, 4.0, rng), rng):
             if row.quantity in of_weights:
                 yield Answer(row, math.log10(of_weights[row.quantity]) - gamma2, by_stderr)
 
@@ -132,7 +132,7 @@ def paths_over_margin(n: int):
     of_weights = {"log10_l1_path": 4.0, "log10_l2_path": 2.0}
 
     def answers(_: Counted, rng: Stream) -> Iterator[Answer]:
-        for row in PathNorms()(*drawn(n, 4.0, rng), rng):
+        for row in PathNorms()(*redrawn(n, 4.0, rng), rng):
             if row.quantity in of_weights:
                 yield Answer(row, math.log10(of_weights[row.quantity]) - gamma2, by_stderr)
 

@@ -16,7 +16,7 @@ from gensweep.models.mlp import MLP
 from gensweep.rng import Stream
 from gensweep.rows import Row
 from gensweep.selftest.case import Answer, Case, Counted
-from gensweep.selftest.networks import STEEP, drawn, two_classes
+from gensweep.selftest.networks import STEEP, redrawn, two_classes
 from gensweep.selftest.verdict import within
 
 ENDS = (-0.5, 0.0, 0.5)
@@ -33,7 +33,7 @@ def cases() -> Iterator[Case]:
 
 def one_weight(n: int, rng: Stream):
     """A network with a single weight, and its loss and accuracy when that is stretched."""
-    solution, data = drawn(n, 1.0, rng)
+    solution, data = redrawn(n, 1.0, rng)
     theta_P = torch.tensor([0.0, STEEP, 0.0, 0.0], dtype=torch.float64)
     x = data.train.x.astype(float)[:, 0]
 
@@ -74,7 +74,7 @@ def boundary(n: int):
     """The probability that is furthest from 1/(1 + e^(−w·x))."""
 
     def answers(_: Counted, rng: Stream) -> Iterator[Answer]:
-        data = drawn(n, 1.0, rng)[1]
+        data = redrawn(n, 1.0, rng)[1]
         flat = replace(data.train, x=rng.child("x").normal(2 * n).reshape(n, 2))
         solution, data = two_classes(flat, flat)
         w = rng.child("w").normal(2).astype(float)

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
 
+from gensweep.geometry.lanczos import FLOOR
 from gensweep.known import Turned
 from gensweep.measures.hessian_ratio import HessianRatio
 from gensweep.measures.spectrum import RESIDUAL, Spectrum
 from gensweep.rng import Stream
 from gensweep.rows import Row
 from gensweep.selftest.case import Answer, Case, Counted
-from gensweep.selftest.verdict import by_stderr, relatively
+from gensweep.selftest.verdict import by_stderr, inside, relatively
+
+ENDS = ("eigenvalue", "lambda_min")
 
 
 def cases() -> Iterator[Case]:
-    """Eigenvalues, trace and density of turned quadratics; the trace alone where it has to be estimated."""
+    """Eigenvalues, trace and density of turned quadratics; where the trace has to be estimated, residuals."""
     for n, share in ((50, 0.25), (500, 0.25), (2000, 0.1)):
         answers, loss = spectrum(n, Spectrum(), ends=True)
         yield Case("spectrum", f"five outliers, n = {n}", answers, loss, share)
@@ -49,12 +53,22 @@ def spectrum(n: int, measure: Spectrum, ends: bool):
                 yield Answer(row, values[0], relatively(RESIDUAL))
             if row.quantity == "trace":
                 yield Answer(row, values.sum(), by_stderr)
+        if not ends:
+            yield from (residual(row, rows, values) for row in rows if row.quantity in ENDS)
         for power, truth in moments.items():
             yield Answer(
                 moment(rows, power, measure.probes), truth, by_stderr, f"∫λ{'' if power == 1 else '²'}"
             )
 
     return answers, Turned(values)
+
+
+def residual(row: Row, rows: list[Row], values: np.ndarray) -> Answer:
+    """An end of the spectrum with its residual for an error: some eigenvalue lies within, settled or not."""
+    (of_it,) = (r.value for r in rows if r.quantity == "residual" and r.index == row.index)
+    nearest = values[np.abs(values - row.value).argmin()]
+    size = max(abs(row.value), FLOOR * max(abs(r.value) for r in rows if r.quantity in ENDS))
+    return Answer(replace(row, stderr=of_it * size), float(nearest), inside, "by residual")
 
 
 def moment(rows: list[Row], power: int, probes: int) -> Row:

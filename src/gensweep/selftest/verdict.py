@@ -16,7 +16,7 @@ LONG = 2.5  # times the spread over MANY seeds; coverage alone would need more s
 MANY = 10
 SMALL = 0.25  # of the stated error; a smaller bias is inside it
 GAP = 0.05  # a search whose starts agree claims to have come that near
-GOOD = ("good", "lower bound")
+GOOD = ("good", "lower bound", "upper bound")
 
 
 def by_stderr(line: Line) -> str:
@@ -94,6 +94,26 @@ def by_interval(line: Line) -> str:
         return "flagged"
     room = FAR * math.sqrt(0.05 * 0.95 / line.ok_K.sum())
     return "good" if line.covered(1) >= 0.95 - room else "too sure"
+
+
+def inside(line: Line) -> str:
+    """The truth lies within ± the stated error in every row, whatever its status."""
+    out_K = ~(np.abs(line.errors_K) <= line.stderrs_K + line.rounding_K)
+    return "WRONG" if out_K.any() else "good"
+
+
+def from_above(times: float) -> Callable[[Line], str]:
+    """Within the stated error or above the truth, by no more than this factor, and never without saying so."""
+
+    def judge(line: Line) -> str:
+        above_K = line.errors_K - line.stderrs_K - line.rounding_K
+        if not (line.errors_K >= -line.stderrs_K - line.rounding_K).all() or line.ok_K[above_K > 0].any():
+            return "WRONG"
+        if (above_K > (times - 1) * np.abs(line.truths)).any():
+            return "loose"
+        return "upper bound" if (above_K > 0).any() else "good"
+
+    return judge
 
 
 def from_below(line: Line) -> str:

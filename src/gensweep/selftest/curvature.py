@@ -68,7 +68,7 @@ def residual(row: Row, rows: list[Row], values: np.ndarray) -> Answer:
     (of_it,) = (r.value for r in rows if r.quantity == "residual" and r.index == row.index)
     nearest = values[np.abs(values - row.value).argmin()]
     size = max(abs(row.value), FLOOR * max(abs(r.value) for r in rows if r.quantity in ENDS))
-    return Answer(replace(row, stderr=of_it * size), float(nearest), inside, "by residual")
+    return Answer(replace(row, stderr=of_it * size, status="ok"), float(nearest), inside, "by residual")
 
 
 def moment(rows: list[Row], power: int, probes: int) -> Row:

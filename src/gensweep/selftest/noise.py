@@ -21,7 +21,7 @@ from gensweep.measures.magnitude_sharpness import MagnitudeSharpness
 from gensweep.measures.perturbation import Perturbation
 from gensweep.rng import Stream
 from gensweep.selftest.case import Answer, Case, Counted
-from gensweep.selftest.verdict import by_interval, by_stderr, from_above, inside, within
+from gensweep.selftest.verdict import as_bound, by_interval, by_stderr, from_above, within
 
 SCALE = 0.1
 
@@ -142,7 +142,7 @@ def magnitude(n: int, floor: float):
         "pac_bayes_init": (bound((w**2).mean() / 4), by_interval),
         "pac_bayes_orig": (bound((w**2).mean()), by_interval),
         "magnitude_alpha": (alpha, from_above(1.1)),
-        "inverse_alpha_squared": (alpha**-2, inside),
+        "inverse_alpha_squared": (alpha**-2, as_bound),
     }
 
     def answers(_: Counted, rng: Stream) -> Iterator[Answer]:

@@ -22,6 +22,7 @@ from gensweep.selftest.networks import STEEP, redrawn, two_classes
 from gensweep.selftest.verdict import within
 
 ENDS = (-0.5, 0.0, 0.5)
+Truth = Callable[[Row], float]
 
 
 def cases() -> Iterator[Case]:
@@ -83,7 +84,7 @@ def plane(n: int):
 
 
 def parabola(n: int):
-    """−z² for the loss of a logit z = wx, and w from 2 to −1: the height above the chord is x(1 − x)·9·E[x²]."""
+    """The loss of a logit z = wx is −z², and w goes from 2 to −1: the barrier is ¼·9·E[x²], at w = ½."""
     start_P = torch.tensor([0.0, -1.0, 0.0, 0.0], dtype=torch.float64)
 
     def answers(_: Counted, rng: Stream) -> Iterator[Answer]:
@@ -92,16 +93,17 @@ def parabola(n: int):
         rows = list(Interpolation()(bent, data, rng))
         for split in ("train", "test"):
             mean = float(np.square(data.splits()[split].x.astype(float)).mean())
-            truths = {
-                "loss": lambda row, mean=mean: -mean * (STEEP - 3 * row.x) ** 2,
-                "barrier": lambda row, mean=mean: mean * 9 / 4,
-            }
-            yield from most_wrong([row for row in rows if row.split == split], truths, split)
+            yield from most_wrong([row for row in rows if row.split == split], of_parabola(mean), split)
 
     return answers
 
 
-def most_wrong(rows: list[Row], truths: dict[str, Callable[[Row], float]], note: str = "") -> Iterator[Answer]:
+def of_parabola(mean: float) -> dict[str, Truth]:
+    """The truth of each row of an interpolation over inputs with this mean square."""
+    return {"loss": lambda row: -mean * (STEEP - 3 * row.x) ** 2, "barrier": lambda row: mean * 9 / 4}
+
+
+def most_wrong(rows: list[Row], truths: dict[str, Truth], note: str = "") -> Iterator[Answer]:
     """The row of each quantity that is furthest from what it should be."""
     for quantity, truth in truths.items():
         of_it = (row for row in rows if row.quantity == quantity)
@@ -123,7 +125,7 @@ def path(points: int, n: int):
     return answers
 
 
-def of_plane(flat: np.ndarray) -> dict[str, Callable[[Row], float]]:
+def of_plane(flat: np.ndarray) -> dict[str, Truth]:
     """The truth of each row of a trajectory with these coordinates."""
     _, spreads, axes = np.linalg.svd(flat - flat.mean(0))
     along = (flat - flat[-1]) @ axes.T

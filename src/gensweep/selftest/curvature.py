@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from gensweep.geometry.lanczos import FLOOR
 from gensweep.known import Turned
 from gensweep.measures.hessian_ratio import HessianRatio
 from gensweep.measures.spectrum import RESIDUAL, Spectrum
@@ -18,17 +17,20 @@ from gensweep.rows import Row
 from gensweep.selftest.case import Answer, Case, Counted
 from gensweep.selftest.verdict import by_stderr, inside, relatively
 
-ENDS = ("eigenvalue", "lambda_min")
-
 
 def cases() -> Iterator[Case]:
-    """Eigenvalues, trace and density of turned quadratics; where the trace has to be estimated, residuals."""
+    """Eigenvalues, trace and density of turned quadratics; the trace alone where it has to be estimated."""
     for n, share in ((50, 0.25), (500, 0.25), (2000, 0.1)):
         answers, loss = spectrum(n, Spectrum(), ends=True)
         yield Case("spectrum", f"five outliers, n = {n}", answers, loss, share)
     for n, share in ((80, 1.0), (300, 0.25)):
         answers, loss = spectrum(n, Spectrum(1, 4, 24), ends=False)
         yield Case("spectrum", f"a tail, n = {n}", answers, loss, share)
+    for n, share in ((40, 1.0), (400, 0.25)):
+        values = np.repeat([1.0, 3.0], n // 2)  # one step ends half-way between them, as far off as can be
+        yield Case(
+            "spectrum", f"two eigenvalues, one step, n = {n}", by_residual(values), Turned(values), share
+        )
     for n in (20, 200):
         answers, loss = ratio(n)
         yield Case("hessian_ratio", f"one negative, n = {n}", answers, loss, share=0.25)
@@ -53,8 +55,6 @@ def spectrum(n: int, measure: Spectrum, ends: bool):
                 yield Answer(row, values[0], relatively(RESIDUAL))
             if row.quantity == "trace":
                 yield Answer(row, values.sum(), by_stderr)
-        if not ends:
-            yield from (residual(row, rows, values) for row in rows if row.quantity in ENDS)
         for power, truth in moments.items():
             yield Answer(
                 moment(rows, power, measure.probes), truth, by_stderr, f"∫λ{'' if power == 1 else '²'}"
@@ -63,12 +63,21 @@ def spectrum(n: int, measure: Spectrum, ends: bool):
     return answers, Turned(values)
 
 
-def residual(row: Row, rows: list[Row], values: np.ndarray) -> Answer:
-    """An end of the spectrum with its residual for an error: some eigenvalue lies within, settled or not."""
-    (of_it,) = (r.value for r in rows if r.quantity == "residual" and r.index == row.index)
-    nearest = values[np.abs(values - row.value).argmin()]
-    size = max(abs(row.value), FLOOR * max(abs(r.value) for r in rows if r.quantity in ENDS))
-    return Answer(replace(row, stderr=of_it * size, status="ok"), float(nearest), inside, "by residual")
+def by_residual(values: np.ndarray):
+    """The ends of the spectrum with residuals for errors: some eigenvalue lies within, settled or not."""
+
+    def answers(loss: Counted, rng: Stream) -> Iterator[Answer]:
+        rows = list(
+            Spectrum(top=1, steps=1, probes=1).decompose(loss, torch.zeros(len(values)).double(), rng)
+        )
+        residuals = {row.index: row.value for row in rows if row.quantity == "residual"}
+        for row in rows:
+            if row.quantity in ("eigenvalue", "lambda_min"):
+                nearest = float(values[np.abs(values - row.value).argmin()])
+                stated = replace(row, stderr=residuals[row.index] * abs(row.value), status="ok")
+                yield Answer(stated, nearest, inside, "by residual")
+
+    return answers
 
 
 def moment(rows: list[Row], power: int, probes: int) -> Row:

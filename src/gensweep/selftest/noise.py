@@ -41,7 +41,7 @@ def cases() -> Iterator[Case]:
             yield Case(measure, f"a bowl, n = {n}", answers(h_P, size, centre_P), bowl, share)
     for n in (20, 200):
         yield Case("expected_sharpness", f"{n} examples that noise flips", tolerance(n), share=0.25)
-    for n, floor in ((200, 0.0), (200, 0.1), (400, 0.1)):
+    for n, floor in ((200, 0.0), (200, 0.3), (400, 0.3)):
         problem = f"{n} weights with an example each, ε = {floor:g}"
         yield Case("magnitude_sharpness", problem, magnitude(n, floor), share=0.1)
     for n, draws, share in ((3, 200, 1.0), (30, 400, 0.1)):

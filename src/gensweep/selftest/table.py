@@ -27,8 +27,8 @@ HEAD = (
 LEGEND = """\
 bias: mean − truth; /se: in units of its own standard error over the seeds
 stated: mean standard error of the rows that are ok; spread: standard deviation over the seeds
-±1, ±2: how many of the rows that are ok have the truth within 1, 2 stated errors, %
-good: a standard error, with the truth within ±1, ±2 of it in 68, 95 % of the seeds, up to chance
+±1, ±2: rows with the truth within 1, 2 stated errors, % of those that are ok; – where none is
+good: a standard error; ±1, ±2 are 68, 95 up to chance, and chance is large where seeds are few
 inside: an interval, which holds the truth; ±1 should be 95 or more
 exact: right in every row, up to rounding or a tolerance of the method
 lower bound, upper bound: off to that side of the truth, as it says; anything else is out of order"""
@@ -41,7 +41,7 @@ def cases() -> Iterator[Case]:
 
 
 def selftest(seeds: int) -> int:
-    """Print the table while it grows; 0 when every line is good, else 1 with the others named last."""
+    """Print the table while it grows; 0 when all is in order, else 1 with the other lines named last."""
     torch.set_num_threads(1)  # of problems as small as these, two threads would be slower
     begun, count, bad = time.perf_counter(), 0, []
     columns = f"{'':29}" + "".join(f"{word:>{width}}" for word, width in HEAD) + "  verdict"

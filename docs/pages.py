@@ -24,7 +24,7 @@ HEADINGS = {
 SECTION = re.compile(rf"^({'|'.join(HEADINGS)}|Example):[ \n]", re.M)
 
 EXAMPLE = """\
-import torch
+{extra}import torch
 from sklearn.datasets import make_moons
 
 import gensweep
@@ -35,7 +35,7 @@ x, y = torch.tensor(points, dtype=torch.float32), torch.tensor(labels)
 torch.manual_seed(0)
 model = torch.nn.Sequential(torch.nn.Linear(2, 16), torch.nn.ReLU(), torch.nn.Linear(16, 2))
 optimiser = torch.optim.Adam(model.parameters(), lr=0.05)
-for _ in range(200):
+{loop}
     optimiser.zero_grad()
     torch.nn.functional.cross_entropy(model(x[:200]), y[:200]).backward()
     optimiser.step()
@@ -44,6 +44,13 @@ measures = [{call}]
 table = gensweep.measure(model, train=(x[:200], y[:200]), test=(x[200:], y[200:]), measures=measures)
 print(table[["quantity", "split", "index", "x", "value", "stderr", "unit", "status"]])
 """
+
+LOOP = "for _ in range(200):"
+KEEPING = """\
+earlier = []
+for step in range(200):
+    if step % 20 == 0:
+        earlier.append(copy.deepcopy(model))"""
 
 
 def names() -> list[str]:
@@ -64,9 +71,17 @@ def page(measure: str) -> str:
         text = settings(parts[section], yaml) if section == "Args" and "Args" in parts else parts.get(section)
         if text:
             body += [f"## {heading}", text]
-    example = call(parts.get("Example", f"{target[2]}()"))
-    body += ["## Example", f"```python\n{EXAMPLE.format(name=target[2], call=example)}```"]
+    body += [
+        "## Example",
+        f"```python\n{example(target[2], call(parts.get('Example', f'{target[2]}()')))}```",
+    ]
     return "\n\n".join(body).rstrip() + "\n"
+
+
+def example(name: str, call: str) -> str:
+    """A script that trains a small network and measures it; it keeps earlier models where asked."""
+    extra, loop = ("import copy\n\n", KEEPING) if "earlier" in call else ("", LOOP)
+    return EXAMPLE.format(name=name, call=call, extra=extra, loop=loop)
 
 
 def sections(doc: str) -> tuple[str, dict[str, str]]:

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 import gensweep.measures
 from gensweep.data.base import Data
 from gensweep.errors import InputError, close_match
-from gensweep.geometry.risk import NoDerivative
+from gensweep.geometry.derivative import NoDerivative
 from gensweep.geometry.solution import PerExample, Solution, cross_entropy
 from gensweep.measures.base import Measure
 from gensweep.own.examples import of_arrays
@@ -103,10 +104,15 @@ def chosen(measures: Iterable[str | Measure], loss: PerExample) -> dict[str, Mea
     return {name: getattr(gensweep.measures, targets[name])(**given[name] | ends[name]) for name in names}
 
 
-def models(values: dict[str, Any], loss: PerExample) -> dict[str, Solution]:
-    """The settings that are models of the user's own, as solutions."""
-    found = {key: value for key, value in values.items() if isinstance(value, torch.nn.Module)}
-    return {key: solution_of(bare(value), loss) for key, value in found.items()}
+def models(values: dict[str, Any], loss: PerExample) -> dict[str, Any]:
+    """The settings that are models of the user's own, or lists of them, as solutions."""
+
+    def solution(model: Any) -> Solution:
+        return solution_of(bare(model), loss)
+
+    lists = {k: v for k, v in values.items() if isinstance(v, list) and v and isinstance(v[0], nn.Module)}
+    alone = {k: solution(v) for k, v in values.items() if isinstance(v, nn.Module)}
+    return alone | {k: [solution(model) for model in v] for k, v in lists.items()}
 
 
 def name_of(item: Any) -> str:

@@ -9,7 +9,7 @@ from gensweep.geometry import langevin
 from gensweep.geometry.risk import Risk
 from gensweep.known import Bowl, Regression
 from gensweep.measures import llc
-from gensweep.measures.llc import Llc, Rung, pooled
+from gensweep.measures.llc import LLC, Rung, pooled
 from gensweep.rng import Stream
 from gensweep.rows import QUANTITIES, checked
 
@@ -18,7 +18,7 @@ HEAT = N / math.log(N)
 
 
 def rows_of(loss, theta, seed=0, examples=N, **settings):
-    rows = checked("llc", Llc(**settings).sample(loss, theta, examples, Stream(seed)))
+    rows = checked("llc", LLC(**settings).sample(loss, theta, examples, Stream(seed)))
     return {(r.quantity, r.index): r for r in rows}
 
 
@@ -150,7 +150,7 @@ def test_what_has_no_coefficient_says_so():
 
 def test_a_network_is_sampled_on_its_training_set(solution, data):
     before = solution.theta_P.clone()
-    measure = Llc(draws=20)
+    measure = LLC(draws=20)
     rows = checked("llc", measure(solution, data, Stream(0)))
     assert {r.quantity for r in rows} == set(QUANTITIES["llc"])
     assert {r.split for r in rows} == {"train"}

@@ -236,7 +236,7 @@ MEASURES = {
         "measure.basin.cutoffs=[-1] is not a list, each of it a number in (0, inf)",
     ),
     "a fraction": ([Slice(points=2.5)], "measure.slice.points=2.5 is not a whole number, 2 or more"),
-    "a word more": ([Basin(metric="l2")], "measure.basin.metric=l2 is not one of filter, euclidean"),
+    "a word more": ([Basin(metric="l2")], "measure.basin.metric=l2 is not one of filter, layer, euclidean"),
     "two lengths": (
         [AdaptiveSharpness(rho=0.05)],
         "measure.adaptive_sharpness.rho=[0.05] needs one number for each",

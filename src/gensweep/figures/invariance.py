@@ -46,13 +46,22 @@ SHOWN = {
         *("worst_l2_per_block", "worst_linf_per_block"),
         *("worst_l2_logit_normalised", "average_l2_logit_normalised"),
     ),
+    "magnitude_sharpness": ("magnitude_sigma", "magnitude_alpha", "pac_bayes_init", "pac_bayes_orig"),
     "perturbation": ("mean_loss_rise", "mean_relative_loss_rise"),
+    "gradient": ("gradient_norm", "gradient_variance", "fisher_rao", "fisher_rao_model"),
     "spectrum": ("eigenvalue", "lambda_min", "trace"),
+    "hessian_ratio": ("ratio",),
+    "llc": ("llc",),
     "slice": ("loss",),
-    "basin": ("log10_volume", "log10_volume_jensen", "log10_volume_trace", "log10_local_volume"),
+    "surface": ("loss",),
+    "interpolation": ("barrier",),
+    "basin": (
+        *("log10_volume", "log10_volume_jensen", "log10_volume_preconditioned"),
+        *("log10_volume_trace", "log10_local_volume"),
+    ),
 }
 # Their errors are those of the examples, which are the same before and after.
-SAME_EXAMPLES = ("error", "margin", "norms", "path_norms")
+SAME_EXAMPLES = ("error", "margin", "norms", "path_norms", "gradient")
 DECADES = "orders of magnitude"
 TOLERANCE = 1e-4  # of the value, or orders of magnitude
 SIGMAS = 2.0
@@ -97,10 +106,12 @@ def chosen(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def shown(table: pd.DataFrame, measure: str, quantity: str) -> pd.DataFrame:
-    """One row per run, possibly none: training set, first layer or eigenvalue, largest x."""
+    """One row per run, possibly none: training set, first layer or eigenvalue, largest x and y."""
     rows = table[(table["measure"] == measure) & (table["quantity"] == quantity)]
     rows = rows[rows["split"].isin(["train", ""]) & rows["index"].isin([-1, 0])]
-    return rows[rows["x"].isna() | (rows["x"] == rows["x"].max())]
+    for axis in ("x", "y"):
+        rows = rows[rows[axis].isna() | (rows[axis] == rows[axis].max())]
+    return rows.sort_values("index").drop_duplicates("run_id")
 
 
 def changes(rows: pd.DataFrame) -> pd.DataFrame:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, jvp
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.func import functional_call
 
 from gensweep.data.base import Data, Split
 from gensweep.data.resident import resident
+from gensweep.geometry.derivative import NoDerivative, autograd, broken, forward_mode, plain_attention
 from gensweep.geometry.solution import Layout, PerExample, Solution
 
 Product = Callable[[Tensor], Tensor]  # v_P -> H v, (P,), in the type of v
@@ -45,10 +45,6 @@ class SmoothLoss(Loss, Protocol):
 
 
 Buffers = dict[str, Any]  # name → what stands in for a buffer: a tensor, or None for there being none
-
-
-class NoDerivative(Exception):
-    """The network has no derivative of the order that was asked for; the message says why."""
 
 
 TWO_LOGITS = "two centred logits of norm 1 are ±0.71, whatever the weights"
@@ -107,6 +103,9 @@ class Risk:
     def _forward(self, theta_P: Tensor, x: Tensor, buffers: Buffers | None = None) -> Tensor:
         return functional_call(self.model, {**self.layout.unpack(theta_P), **(buffers or {})}, (x,))
 
+    def _outputs(self, x: Tensor, theta_P: Tensor) -> Tensor:
+        return self._forward(theta_P, x)
+
     @torch.no_grad()
     def logits(self, theta_P: Tensor, buffers: Buffers | None = None) -> Tensor:
         """Outputs of the network, (N, C); ``buffers`` stand in for its own, see `batch_norm`."""
@@ -143,7 +142,7 @@ class Risk:
         gradient = torch.zeros_like(theta_P)
         for x, y in self.chunks():
             loss = self._share(point, x, y)
-            with _autograd():
+            with autograd():
                 gradient += torch.autograd.grad(loss, point)[0]
             total += loss.detach()
         return total.item(), gradient
@@ -161,11 +160,14 @@ class Risk:
             yield torch.autograd.grad(loss.sum(), point)[0]
 
     def logits_along(self, theta_P: Tensor, v_P: Tensor) -> tuple[Tensor, Tensor]:
-        """Outputs of the network and their derivative along v, (N, C) each, in one forward-mode pass."""
-        pairs = [
-            jvp(lambda p, x=x: self._forward(p, x), (theta_P,), (v_P.to(theta_P),))[:2]
-            for x, _ in self.chunks()
-        ]
+        """Outputs of the network and their derivative along v, (N, C) each, in one forward-mode pass.
+
+        Raises:
+            NoDerivative: A step of the network knows no forward mode.
+        """
+        v_P = v_P.to(theta_P)
+        with plain_attention():
+            pairs = [forward_mode(partial(self._outputs, x), theta_P, v_P) for x, _ in self.chunks()]
         return torch.cat([f for f, _ in pairs]), torch.cat([u for _, u in pairs])
 
     def hvp(self, theta_P: Tensor) -> Product:
@@ -187,7 +189,7 @@ class Risk:
             for x, y in self.chunks():
                 slope = self._slope(point, x, y) if kept is None else kept
                 if slope.requires_grad:  # else the slope is the same everywhere
-                    with _autograd():
+                    with autograd():
                         total += torch.autograd.grad(slope, point, v, retain_graph=kept is not None)[0]
             return total
 
@@ -202,38 +204,10 @@ class Risk:
 
     def _slope(self, point: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """What a chunk adds to the gradient, (P,), open to another derivative."""
-        with sdpa_kernel(SDPBackend.MATH):  # the other kernels of attention have one derivative only
+        with plain_attention():
             share = self._share(point, x, y)
-        with _autograd():
+        with autograd():
             slope = torch.autograd.grad(share, point, create_graph=True)[0]
-        if _broken(slope):
+        if broken(slope):
             raise NoDerivative("a step of the network is marked once_differentiable")
         return slope
-
-
-def _broken(slope: Tensor) -> bool:
-    """Whether the graph ends at a step that refuses another derivative.
-
-    `torch.autograd.grad` goes around such a step without a word, and its Hessian lacks those terms.
-    """
-    seen, ahead = set(), [slope.grad_fn]
-    while ahead:
-        node = ahead.pop()
-        if node is None or node in seen:
-            continue
-        if node.name() == "torch::autograd::Error":
-            return True
-        seen.add(node)
-        ahead += [following for following, _ in node.next_functions]
-    return False
-
-
-@contextlib.contextmanager
-def _autograd() -> Iterator[None]:
-    """Autograd's refusals under a name of their own."""
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError as error:
-        raise NoDerivative(f"autograd says: {str(error).splitlines()[0]}") from error

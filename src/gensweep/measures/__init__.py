@@ -9,7 +9,7 @@ from gensweep.measures.expected_sharpness import ExpectedSharpness
 from gensweep.measures.gradient import Gradient
 from gensweep.measures.hessian_ratio import HessianRatio
 from gensweep.measures.interpolation import Interpolation
-from gensweep.measures.llc import Llc
+from gensweep.measures.llc import LLC
 from gensweep.measures.magnitude_sharpness import MagnitudeSharpness
 from gensweep.measures.margin import Margin
 from gensweep.measures.norms import Norms
@@ -21,6 +21,7 @@ from gensweep.measures.surface import Surface
 from gensweep.measures.trajectory import Trajectory
 
 __all__ = [
+    "LLC",
     "AdaptiveSharpness",
     "Basin",
     "Boundary",
@@ -30,7 +31,6 @@ __all__ = [
     "Gradient",
     "HessianRatio",
     "Interpolation",
-    "Llc",
     "MagnitudeSharpness",
     "Margin",
     "Norms",

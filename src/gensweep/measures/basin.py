@@ -11,13 +11,14 @@ import numpy as np
 from torch import Tensor
 
 from gensweep.data.base import Data
+from gensweep.geometry.derivative import NoDerivative
 from gensweep.geometry.ellipsoid import ellipsoid
 from gensweep.geometry.lanczos import Hessian
 from gensweep.geometry.local_volume import Splitting, gaussian_masses
 from gensweep.geometry.metric import METRICS, Metric
 from gensweep.geometry.radius import Crossings
 from gensweep.geometry.rays import Rays
-from gensweep.geometry.risk import TWO_LOGITS, NoDerivative, Risk, SmoothLoss, normalised
+from gensweep.geometry.risk import TWO_LOGITS, Risk, SmoothLoss, normalised
 from gensweep.geometry.solution import Solution
 from gensweep.geometry.trace import trace
 from gensweep.geometry.volume import LN10, StarVolume, star_volume
@@ -39,8 +40,8 @@ class Basin:
     ``ess_preconditioned``, where r counts lengths of Pu, and P = λ^-½ along the leading directions of the
     Hessian H in the metric's unit, λ̄^-½ along all others, λ̄ their mean curvature. Without rays,
     ``log10_volume_trace`` = (n/2)·log10(2·height·n/tr H), height counted from the solution: log10 rⁿ
-    of the round bowl with that trace. And ``log10_local_volume`` = log10 Pr[the loss stays below the
-    cutoff] under a Gaussian step of length sigma.
+    of the round bowl with that trace. And ``log10_local_volume`` = log10 Pr[the loss stays below the cutoff]
+    under a Gaussian step of length sigma.
 
     Args:
         cutoffs: Heights of the basin wall, nats; each stands in ``x``.
@@ -106,9 +107,8 @@ class Basin:
                 yield from self.no_basin(cutoff, nothing)
             return
         per_example = normalised(solution.loss) if self.logit_normalised else solution.loss
-        yield from self.walk(
-            Risk(solution, data.train, data, 10_000, per_example), solution.theta_P, metric, rng
-        )
+        risk = Risk(solution, data.train, data, per_example=per_example)
+        yield from self.walk(risk, solution.theta_P, metric, rng)
 
     def walk(self, loss: SmoothLoss, theta_P: Tensor, metric: Metric, rng: Stream) -> Iterator[Row]:
         """The measure for any loss, so that a test can put a bowl where the network goes."""
@@ -166,8 +166,7 @@ class Basin:
 
     def preconditioned(self, rays: Rays, hessian: Hessian, places: Places, rng: Stream) -> Iterator[Row]:
         """The volume along rays that lean towards the flat directions."""
-        floor = 2 * places[-1][1] / self.max_radius**2
-        shape = ellipsoid(hessian, self.rank, floor, rng.child("ellipsoid"))
+        shape = ellipsoid(hessian, self.rank, 2 * places[-1][1] / self.max_radius**2, rng.child("ellipsoid"))
         found, log_length_K = rays.stretched(shape)
         yield Row("preconditioned_evaluations", found.evaluations, split="train")
         for c, (cutoff, _) in enumerate(places):
@@ -232,7 +231,8 @@ def caution(star: StarVolume, status_K: np.ndarray, means: bool = False) -> dict
     if star.ess < ENOUGH_RAYS and not means:
         return {"status": "low_ess", "reason": f"{star.ess:.1f} of {k} rays carry it: a lower bound"}
     if loose and star.slack > star.sampling:
-        return {"status": "not_converged", "reason": f"{loose} radii are loose, by {star.slack:.2g} orders"}
+        reason = f"{loose} of {k} radii are loose, by {star.slack:.2g} orders"
+        return {"status": "not_converged", "reason": reason}
     return {}
 
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import jvp
 
 from gensweep.data.base import Data
+from gensweep.geometry.derivative import NoDerivative, forward_mode
 from gensweep.geometry.noise import mean_and_stderr
 from gensweep.geometry.risk import Risk
 from gensweep.geometry.solution import Solution
 from gensweep.rng import Stream
-from gensweep.rows import Row
+from gensweep.rows import Row, not_applicable
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,17 @@ class Gradient:
         which = rng.child("examples").permutation(len(risk))[: self.examples]
         distances = [(g - mean_P).double().square().sum().item() for g in risk.example_grads(theta_P, which)]
         yield Row("gradient_variance", *mean_and_stderr(np.array(distances)), split="train")
-        yield from fisher_rao(risk, theta_P)
+        try:
+            yield from fisher_rao(risk, theta_P)
+        except NoDerivative as obstacle:
+            for quantity in ("fisher_rao", "fisher_rao_model"):
+                yield not_applicable(quantity, str(obstacle), split="train")
 
 
 def fisher_rao(risk: Risk, theta_P: Tensor) -> Iterator[Row]:
     """Both Fisher–Rao norms, from the derivative of the outputs along θ."""
     logits_NC, slopes_NC = (t.double() for t in risk.logits_along(theta_P, theta_P))
-    rises_N = jvp(lambda f: risk.per_example(f, risk.y), (logits_NC,), (slopes_NC,))[1]
+    rises_N = forward_mode(lambda f: risk.per_example(f, risk.y), logits_NC, slopes_NC)[1]
     yield root_mean("fisher_rao", rises_N.square())
     p_NC = torch.softmax(logits_NC, 1)
     centred_NC = slopes_NC - (p_NC * slopes_NC).sum(1, keepdim=True)

@@ -50,6 +50,8 @@ class Interpolation:
 
     Source: Keskar et al. 2017 (1609.04836), figure 3; Li et al. 2018 (1712.09913), §3, whose statistics are
     ``interpolated``, where Keskar's are those of a ``batch``.
+
+    Example: ``Interpolation(other=earlier[0])``
     """
 
     other: Solution | str = "init"

@@ -57,7 +57,7 @@ class Rung:
 
 
 @dataclass(frozen=True)
-class Llc:
+class LLC:
     """``llc`` = nβ(E[L] − L(θ*)), the mean over exp(−nβ·L(θ) − γ/2·‖θ−θ*‖²), with nβ = N/ln N.
 
     L is the training loss over all N examples. Three step sizes, each half of the one before, have a row
@@ -88,7 +88,7 @@ class Llc:
 
     Source: Lau et al. 2023 (2308.12108), the estimator λ̂(w*); SGLD there, Metropolis-adjusted here.
 
-    Example: ``Llc(gamma=1000.0, draws=200)``
+    Example: ``LLC(gamma=1000.0, draws=200)``
     """
 
     gamma: float = 100.0
@@ -132,7 +132,9 @@ def rung_rows(k: int, rung: Rung) -> Iterator[Row]:
     place: dict[str, Any] = {"split": "train", "index": k, "x": rung.step}
     yield Row("llc", rung.value, rung.stderr, **place, **flag(rung.doubt))
     yield Row("acceptance", rung.acceptance, **place)
-    yield Row("r_hat", rung.r_hat, **place)
+    stuck: dict[str, Any] = {"status": "nonfinite", "reason": "too few draws, or chains that never moved"}
+    stuck = {} if math.isfinite(rung.r_hat) else stuck
+    yield Row("r_hat", rung.r_hat, **place, **stuck)
     yield Row("equipartition", rung.share, rung.share_stderr, **place)
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.manifold import TSNE
+from torch import Tensor
 
 from gensweep.data.base import Data
+from gensweep.errors import InputError
 from gensweep.geometry.pca import Components, components, distances, inner_products
 from gensweep.geometry.solution import Solution
 from gensweep.rng import Stream
@@ -32,6 +33,8 @@ class Trajectory:
     Args:
         perplexity: Of t-SNE, about the number of neighbours that a point has; below T. The source tried
             5, 30, 50 and 100, and shows 30.
+        path: In `gensweep.measure`, the models that training passed before this one; empty takes what the
+            run has kept.
 
     Cost: No forward pass; T²·P multiplications, then about 1000·T² for t-SNE.
 
@@ -45,18 +48,19 @@ class Trajectory:
     beside it. PCA of a random walk is a smooth curve too; ``explained`` says how much of the path is in view.
 
     Source: Li et al. 2018 (1712.09913), §7 for PCA; Huang et al. 2019 (1906.03291), figure 1 for t-SNE.
+
+    Example: ``Trajectory(perplexity=5, path=earlier)``
     """
 
     perplexity: float = 30.0
+    path: Sequence[Solution] = ()
 
     def __call__(self, solution: Solution, data: Data, rng: Stream) -> Iterator[Row]:
         """The rows of one solution."""
-        path_TP = solution.path_TP
+        path_TP = self.points(solution)
         if path_TP is None:
-            if solution.init_P is None:
-                yield from (not_applicable(name, "only the end of the training is known") for name in NAMES)
-                return
-            path_TP = torch.stack([solution.init_P, solution.theta_P])
+            yield from (not_applicable(name, "only the end of the training is known") for name in NAMES)
+            return
         gram_TT = inner_products(path_TP)
         if not np.isfinite(gram_TT).all():
             lost: dict[str, Any] = {"status": "nonfinite", "reason": "a point of the path is not finite"}
@@ -70,6 +74,22 @@ class Trajectory:
         yield from principal(found)
         yield from self.neighbours(found, rng)
 
+    def points(self, solution: Solution) -> Tensor | None:
+        """The path, (T, P), as far as it is known.
+
+        Raises:
+            InputError: A point of it belongs to another architecture.
+        """
+        if any(point.layout != solution.layout for point in self.path):
+            raise InputError(
+                "Trajectory(path=…) has a point of another architecture; all must be of one kind"
+            )
+        if self.path:
+            return torch.stack([*(p.theta_P.to(solution.theta_P) for p in self.path), solution.theta_P])
+        if solution.path_TP is None and solution.init_P is not None:
+            return torch.stack([solution.init_P, solution.theta_P])
+        return solution.path_TP
+
     def neighbours(self, found: Components, rng: Stream) -> Iterator[Row]:
         """The t-SNE map; all principal components together hold all distances, in fewer dimensions."""
         count = len(found.coordinates_TM)
@@ -78,6 +98,8 @@ class Trajectory:
             reason = f"t-SNE with perplexity {least} needs more than {least} points, not {count}"
             yield from (not_applicable(name, reason) for name in ("tsne_1", "tsne_2"))
             return
+        from sklearn.manifold import TSNE  # a second of imports that other measures need not wait for
+
         seed = rng.child("tsne").word() % 2**32
         tsne = TSNE(perplexity=self.perplexity, method="exact", init="pca", random_state=seed)
         yield from places("tsne", tsne.fit_transform(found.coordinates_TM))

@@ -141,6 +141,7 @@ RULES: dict[str, tuple[Check, str]] = {
     "measure.*.beyond": whole(0),
     "measure.*.other": text(),
     "measure.*.perplexity": POSITIVE,
+    "measure.*.path": (lambda v: v if v == [] else None, "[]: models can be given in Python only"),
     "measure.*.relative": switch(),
     "measure.*.directions": whole(1),
     "measure.*.metric": one_of("filter", "layer", "euclidean"),

@@ -16,7 +16,7 @@ from gensweep.geometry.solution import Solution
 from gensweep.known import Bowls
 from gensweep.measures.adaptive_sharpness import AdaptiveSharpness
 from gensweep.measures.expected_sharpness import ACCURACY_DROP, ExpectedSharpness, tolerated
-from gensweep.measures.llc import Llc
+from gensweep.measures.llc import LLC
 from gensweep.measures.magnitude_sharpness import MagnitudeSharpness
 from gensweep.measures.perturbation import Perturbation
 from gensweep.rng import Stream
@@ -161,7 +161,7 @@ def coefficient(h_P: np.ndarray, draws: int):
 
     def answers(loss: Counted, rng: Stream) -> Iterator[Answer]:
         zero_P = torch.zeros(len(h_P), dtype=torch.float64)
-        for row in Llc(gamma=gamma, draws=draws).sample(loss, zero_P, examples, rng):
+        for row in LLC(gamma=gamma, draws=draws).sample(loss, zero_P, examples, rng):
             if row.quantity == "llc" and row.index == -1:
                 yield Answer(row, truth, by_stderr)
 

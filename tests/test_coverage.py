@@ -14,6 +14,7 @@ RANDOM = [case for case in cases() if case.share == 1]
 # Every standard error over a random sample that the measures report. Searches and residuals state a range.
 REPORTED = {
     "error": {"loss", "accuracy", "gap_loss", "gap_error"},
+    "gradient": {"gradient_variance", "fisher_rao", "fisher_rao_model"},
     "margin": {"margin_p05", "margin_quantile"},
     "norms": {"log10_l2", "log10_l2_bound", "log10_spectral", "log10_spectral_bound", "log10_operator"},
     "path_norms": {"log10_l1_path", "log10_l2_path"},
@@ -21,7 +22,14 @@ REPORTED = {
     "expected_sharpness": {"expected_sharpness"},
     "adaptive_sharpness": {"average_l2", "average_linf"},
     "perturbation": {"mean_loss_rise", "mean_relative_loss_rise"},
-    "basin": {"log10_volume", "log10_volume_jensen", "log10_volume_trace", "log10_local_volume"},
+    "llc": {"llc"},
+    "basin": {
+        "log10_volume",
+        "log10_volume_jensen",
+        "log10_volume_preconditioned",
+        "log10_volume_trace",
+        "log10_local_volume",
+    },
 }
 
 

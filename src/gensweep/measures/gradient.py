@@ -35,7 +35,8 @@ class Gradient:
     Cost: 1 G, one gradient for each of ``examples`` alone, and one forward-mode pass (about 3 F).
 
     Error: ``gradient_norm`` is exact for the training set. ``stderr`` of the others is their sampling
-    error over the examples.
+    error over the examples. That of ``gradient_variance`` and ``fisher_rao`` is too small where a few
+    examples, the wrong ones, carry them.
 
     Invariance: ``fisher_rao`` and ``fisher_rao_model`` stay under every rescaling of layers or neurons
     that leaves the function alone, and under the scale of a weight before batch norm with its statistics.

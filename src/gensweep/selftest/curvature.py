@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from gensweep.measures.spectrum import RESIDUAL, Spectrum
 from gensweep.rng import Stream
 from gensweep.rows import Row
 from gensweep.selftest.case import Answer, Case, Counted
-from gensweep.selftest.verdict import by_stderr, relatively
+from gensweep.selftest.verdict import by_stderr, inside, relatively
 
 
 def cases() -> Iterator[Case]:
@@ -25,6 +26,11 @@ def cases() -> Iterator[Case]:
     for n, share in ((80, 1.0), (300, 0.25)):
         answers, loss = spectrum(n, Spectrum(1, 4, 24), ends=False)
         yield Case("spectrum", f"a tail, n = {n}", answers, loss, share)
+    for n, share in ((40, 1.0), (400, 0.25)):
+        values = np.repeat([1.0, 3.0], n // 2)  # one step ends half-way between them, as far off as can be
+        yield Case(
+            "spectrum", f"two eigenvalues, one step, n = {n}", by_residual(values), Turned(values), share
+        )
     for n in (20, 200):
         answers, loss = ratio(n)
         yield Case("hessian_ratio", f"one negative, n = {n}", answers, loss, share=0.25)
@@ -55,6 +61,23 @@ def spectrum(n: int, measure: Spectrum, ends: bool):
             )
 
     return answers, Turned(values)
+
+
+def by_residual(values: np.ndarray):
+    """The ends of the spectrum with residuals for errors: some eigenvalue lies within, settled or not."""
+
+    def answers(loss: Counted, rng: Stream) -> Iterator[Answer]:
+        rows = list(
+            Spectrum(top=1, steps=1, probes=1).decompose(loss, torch.zeros(len(values)).double(), rng)
+        )
+        residuals = {row.index: row.value for row in rows if row.quantity == "residual"}
+        for row in rows:
+            if row.quantity in ("eigenvalue", "lambda_min"):
+                nearest = float(values[np.abs(values - row.value).argmin()])
+                stated = replace(row, stderr=residuals[row.index] * abs(row.value), status="ok")
+                yield Answer(stated, nearest, inside, "by residual")
+
+    return answers
 
 
 def moment(rows: list[Row], power: int, probes: int) -> Row:

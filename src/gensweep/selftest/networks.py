@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 
 import numpy as np
 import torch
 from scipy.integrate import quad
+from scipy.special import expit
 from scipy.stats import norm
 from torch import Tensor, nn
 
 from gensweep.data.base import Data, Split
 from gensweep.geometry.solution import Layout, Solution
 from gensweep.measures.error import Error
+from gensweep.measures.gradient import Gradient
 from gensweep.measures.margin import Margin
 from gensweep.measures.norms import Norms
 from gensweep.measures.path_norms import PathNorms
@@ -33,6 +35,7 @@ def cases() -> Iterator[Case]:
         problem = f"Gaussian margins, {norm.cdf(mean):.0%} right, N = {n}"
         yield Case("error", problem, sampled(n, mean))
     for n, share in ((300, 1.0), (1000, 0.25)):
+        yield Case("gradient", f"Gaussian margins, 69% right, N = {n}", gradients(n, 0.5), share=share)
         problem = f"Gaussian margins, N = {n}"
         yield Case("margin", problem, quantiles(n), share=share)
         yield Case("norms", problem, norms_over_margin(n), share=share)
@@ -64,9 +67,14 @@ def redrawn(n: int, mean: float, rng: Stream) -> tuple[Solution, Data]:
     return two_classes(train, gaussian_split(2 * n, mean / 2, rng.child("test")))
 
 
+def over_inputs(mean: float, f: Callable[[float], float]) -> float:
+    """E f(x), x ~ N(mean, 1)."""
+    return quad(lambda x: norm.pdf(x, mean) * f(x), mean - 12, mean + 12)[0]
+
+
 def mean_loss(mean: float) -> float:
-    """E[ln(1 + e^(−2x))], x ~ N(mean, 1)."""
-    return quad(lambda x: norm.pdf(x, mean) * np.logaddexp(0, -STEEP * x), mean - 12, mean + 12)[0]
+    """E[ln(1 + e^(−2x))]."""
+    return over_inputs(mean, lambda x: np.logaddexp(0, -STEEP * x))
 
 
 def sampled(n: int, mean: float):
@@ -85,6 +93,33 @@ def sampled(n: int, mean: float):
         for row in Error()(*redrawn(n, mean, rng), rng):
             if (row.quantity, row.split) in truths and not (sparse and "loss" in row.quantity):
                 yield Answer(row, float(truths[row.quantity, row.split]), by_stderr)
+
+    return answers
+
+
+def wrong(x):
+    """Probability of the class that an input is not of."""
+    return expit(-STEEP * x)
+
+
+def gradients(n: int, mean: float):
+    """gᵢ = wrong(x)·(x, −x, 1, −1), and ⟨θ, gᵢ⟩ = −2x·wrong(x)."""
+    slope2 = 2 * (over_inputs(mean, wrong) ** 2 + over_inputs(mean, lambda x: wrong(x) * x) ** 2)
+    truths = {
+        "gradient_variance": 2 * over_inputs(mean, lambda x: wrong(x) ** 2 * (x**2 + 1)) - slope2,
+        "fisher_rao": STEEP * math.sqrt(over_inputs(mean, lambda x: (wrong(x) * x) ** 2)),
+        "fisher_rao_model": STEEP * math.sqrt(over_inputs(mean, lambda x: wrong(x) * wrong(-x) * x**2)),
+    }
+
+    def answers(_: Counted, rng: Stream) -> Iterator[Answer]:
+        solution, data = redrawn(n, mean, rng)
+        x = data.train.x.astype(float)[:, 0]
+        slope = math.sqrt(2 * (wrong(x).mean() ** 2 + (wrong(x) * x).mean() ** 2))
+        for row in Gradient(examples=2 * n // 3)(solution, data, rng):
+            if row.quantity in truths:
+                yield Answer(row, truths[row.quantity], by_stderr)
+            else:
+                yield Answer(row, slope, within(1e-8))
 
     return answers
 

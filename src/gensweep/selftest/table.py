@@ -15,8 +15,8 @@ from gensweep.selftest.case import Case, Line, Outcome, tried
 from gensweep.selftest.verdict import GOOD
 
 HEAD = (
-    ("truth", 10),
-    ("mean", 10),
+    ("truth", 9),
+    ("mean", 9),
     ("bias", 9),
     ("/se", 7),
     ("stated", 8),
@@ -27,8 +27,11 @@ HEAD = (
 LEGEND = """\
 bias: mean − truth; /se: in units of its own standard error over the seeds
 stated: mean standard error of the rows that are ok; spread: standard deviation over the seeds
-±1, ±2: how many of the rows that are ok have the truth within 1, 2 stated errors, %; nominal 68, 95
-lower bound: below the truth, as it says; anything else but good is out of order"""
+±1, ±2: rows with the truth within 1, 2 stated errors, % of those that are ok; – where none is
+good: a standard error; ±1, ±2 are 68, 95 up to chance, and chance is large where seeds are few
+inside: an interval, which holds the truth; ±1 should be 95 or more
+exact: right in every row, up to rounding or a tolerance of the method
+lower bound, upper bound: off to that side of the truth, as it says; anything else is out of order"""
 
 
 def cases() -> Iterator[Case]:
@@ -38,10 +41,11 @@ def cases() -> Iterator[Case]:
 
 
 def selftest(seeds: int) -> int:
-    """Print the table while it grows; 0 when every line is good, else 1 with the others named last."""
+    """Print the table while it grows; 0 when all is in order, else 1 with the other lines named last."""
     torch.set_num_threads(1)  # of problems as small as these, two threads would be slower
     begun, count, bad = time.perf_counter(), 0, []
-    print(f"{'':27}" + "".join(f"{word:>{width}}" for word, width in HEAD) + "  verdict")
+    columns = f"{'':29}" + "".join(f"{word:>{width}}" for word, width in HEAD) + "  verdict"
+    print(columns)
     for case in cases():
         outcome = tried(case, seeds)
         print(heading(outcome), *map(text, outcome.lines), sep="\n", flush=True)
@@ -52,7 +56,8 @@ def selftest(seeds: int) -> int:
             if line.verdict not in GOOD
         ]
     print(
-        f"\n{LEGEND}\n\n{count} lines in {time.perf_counter() - begun:.0f} s, {len(bad)} out of order",
+        f"\n{columns}\n{LEGEND}\n",
+        f"{count} lines in {time.perf_counter() - begun:.0f} s, {len(bad)} out of order",
         *bad,
         sep="\n",
     )
@@ -69,7 +74,8 @@ def heading(outcome: Outcome) -> str:
 
 def text(line: Line) -> str:
     """One quantity."""
-    errors_K, ok_K = line.errors_K, line.ok_K
+    ok_K, errors_K = line.ok_K, line.errors_K
+    errors_K[np.abs(errors_K) <= line.rounding_K] = 0.0
     spread = float(errors_K.std(ddof=1)) if len(errors_K) > 1 else math.nan
     bias = float(errors_K.mean())
     stated = float(line.stderrs_K[ok_K].mean()) if ok_K.any() else math.nan
@@ -84,7 +90,7 @@ def text(line: Line) -> str:
         *(percent(line.covered(width)) if stated > 0 else "–" for width in (1, 2)),
     ]
     cells = "".join(f"{cell:>{width}}" for cell, (_, width) in zip(numbers, HEAD, strict=True))
-    return f"  {line.name:25}{cells}  {line.verdict}"
+    return f"  {line.name:27}{cells}  {line.verdict}"
 
 
 def number(value: float, digits: int = 4) -> str:

@@ -16,7 +16,7 @@ LONG = 2.5  # times the spread over MANY seeds; coverage alone would need more s
 MANY = 10
 SMALL = 0.25  # of the stated error; a smaller bias is inside it
 GAP = 0.05  # a search whose starts agree claims to have come that near
-GOOD = ("good", "lower bound")
+GOOD = ("good", "exact", "inside", "lower bound", "upper bound")
 
 
 def by_stderr(line: Line) -> str:
@@ -66,26 +66,19 @@ def as_bound(line: Line) -> str:
 
 def within(tolerance: float) -> Callable[[Line], str]:
     """Every row that is ok is right to this much."""
-
-    def judge(line: Line) -> str:
-        off_K = ~(np.abs(line.errors_K) <= line.rounding_K + tolerance)
-        if (off_K & line.ok_K).any():
-            return "WRONG"
-        return "good" if line.ok_K.mean() >= 0.5 else "flagged"
-
-    return judge
+    return lambda line: _exact(line, np.full(len(line.rows), tolerance) + line.rounding_K)
 
 
 def relatively(tolerance: float) -> Callable[[Line], str]:
     """Every row that is ok is right to this fraction of the truth, however small that is."""
+    return lambda line: _exact(line, tolerance * np.abs(line.truths))
 
-    def judge(line: Line) -> str:
-        off_K = ~(np.abs(line.errors_K) <= tolerance * np.abs(line.truths))
-        if (off_K & line.ok_K).any():
-            return "WRONG"
-        return "good" if line.ok_K.mean() >= 0.5 else "flagged"
 
-    return judge
+def _exact(line: Line, room_K: np.ndarray) -> str:
+    off_K = ~(np.abs(line.errors_K) <= room_K)
+    if (off_K & line.ok_K).any():
+        return "WRONG"
+    return "exact" if line.ok_K.mean() >= 0.5 else "flagged"
 
 
 def by_interval(line: Line) -> str:
@@ -93,7 +86,27 @@ def by_interval(line: Line) -> str:
     if line.ok_K.mean() < 0.5:
         return "flagged"
     room = FAR * math.sqrt(0.05 * 0.95 / line.ok_K.sum())
-    return "good" if line.covered(1) >= 0.95 - room else "too sure"
+    return "inside" if line.covered(1) >= 0.95 - room else "too sure"
+
+
+def inside(line: Line) -> str:
+    """The truth lies within ± the stated error in every row, whatever its status."""
+    inside_K = np.abs(line.errors_K) <= line.stderrs_K + line.rounding_K
+    return "inside" if inside_K.all() else "WRONG"
+
+
+def from_above(times: float) -> Callable[[Line], str]:
+    """An upper bound that says so: never below the truth, nor above so many times it, but for its error."""
+
+    def judge(line: Line) -> str:
+        room_K = line.stderrs_K + line.rounding_K
+        if line.ok_K.any() or not (line.errors_K >= -room_K).all():
+            return "WRONG"
+        return (
+            "upper bound" if (line.errors_K <= room_K + (times - 1) * np.abs(line.truths)).all() else "loose"
+        )
+
+    return judge
 
 
 def from_below(line: Line) -> str:
@@ -104,4 +117,4 @@ def from_below(line: Line) -> str:
     claimed_K = line.ok_K & np.isfinite(line.stderrs_K)
     if (short_K & claimed_K).mean() > _most(SELDOM, len(short_K)):
         return "too sure"
-    return "lower bound" if (np.abs(line.errors_K) > 0.001 * np.abs(line.truths)).any() else "good"
+    return "lower bound" if (np.abs(line.errors_K) > 0.001 * np.abs(line.truths)).any() else "exact"

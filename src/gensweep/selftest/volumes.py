@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal, localcontext
 from typing import Any
 
@@ -19,7 +20,7 @@ from gensweep.known import Bowls, Turned
 from gensweep.measures.basin import Basin
 from gensweep.rng import Stream
 from gensweep.selftest.case import Answer, Case, Counted, Line
-from gensweep.selftest.verdict import as_bound, by_stderr, within
+from gensweep.selftest.verdict import as_bound, by_stderr, inside, within
 
 CUTOFF = 0.5
 ROUND = within(2 * 0.01 / LN10)  # radii are right to 0.01/n
@@ -27,7 +28,25 @@ Judge = Callable[[Line], str]
 
 
 def cases() -> Iterator[Case]:
-    """By rays: exact on balls, with an error on round ellipsoids, a bound on long ones; then without rays."""
+    """By rays; then by curvature and by Gaussian steps."""
+    yield from of_rays()
+    yield from of_stretched_rays()
+    for n, share in ((80, 1.0), (500, 0.25)):
+        h_P = np.geomspace(0.01, 1, n)
+        yield Case("basin", f"a bowl by its trace, n = {n}", by_trace(h_P), Turned(h_P), share)
+    for n, log10, moves, share in ((10, -0.5, 10, 1.0), (10, -2.3, 4, 1.0), (200, -3.0, 10, 0.1)):
+        wall = float(chi2.ppf(10**log10, n)) / 2
+        problem = f"a Gaussian ball, 10^{log10:g}, n = {n}"
+        yield Case("basin", problem, local([1.0] * n, wall, log10, moves), Bowls([1.0] * n), share)
+    for n, wall, moves, share in ((10, 15.0, 5, 0.25), (40, 100.0, 10, 0.1)):
+        h = np.repeat(np.geomspace(1, 100, n // 2), 2).tolist()
+        truth = pairs_log10(h[::2], wall)
+        problem = f"a Gaussian ellipsoid, 10^{truth:.1f}, n = {n}"
+        yield Case("basin", problem, local(h, wall, truth, moves), Bowls(h), share)
+
+
+def of_rays() -> Iterator[Case]:
+    """Exact on balls, with an error on round ellipsoids, a bound on long ones; radii alone."""
     for n in (2, 50, 2000):
         answers = by_rays(np.full(n, 3.0), 30, ROUND, ROUND)
         yield Case("basin", f"a ball by rays, n = {n}", answers, Bowls(np.full(n, 3.0)), 0.1)
@@ -47,18 +66,21 @@ def cases() -> Iterator[Case]:
             Bowls(h_P),
             share,
         )
-    for n, share in ((80, 1.0), (500, 0.25)):
-        h_P = np.geomspace(0.01, 1, n)
-        yield Case("basin", f"a bowl by its trace, n = {n}", by_trace(h_P), Turned(h_P), share)
-    for n, log10, moves, share in ((10, -0.5, 10, 1.0), (10, -2.3, 4, 1.0), (200, -3.0, 10, 0.1)):
-        wall = float(chi2.ppf(10**log10, n)) / 2
-        problem = f"a Gaussian ball, 10^{log10:g}, n = {n}"
-        yield Case("basin", problem, local([1.0] * n, wall, log10, moves), Bowls([1.0] * n), share)
-    for n, wall, moves, share in ((10, 15.0, 5, 0.25), (40, 100.0, 10, 0.1)):
-        h = np.repeat(np.geomspace(1, 100, n // 2), 2).tolist()
-        truth = pairs_log10(h[::2], wall)
-        problem = f"a Gaussian ellipsoid, 10^{truth:.1f}, n = {n}"
-        yield Case("basin", problem, local(h, wall, truth, moves), Bowls(h), share)
+    for n, share in ((3, 1.0), (200, 0.25)):
+        h_P = np.geomspace(1, 10, n)
+        yield Case("basin", f"five rays in an ellipsoid, n = {n}", widest(h_P), Bowls(h_P), share)
+
+
+def of_stretched_rays() -> Iterator[Case]:
+    """Exact where a few directions and a flat bulk are all, with an error where the bulk is uneven."""
+    for n, share in ((80, 0.25), (500, 0.1)):
+        h_P = np.append(np.geomspace(2, 500, 6), np.full(n - 6, 0.7))
+        problem = f"six outliers over a flat bulk, n = {n}"
+        yield Case("basin", problem, preconditioned(h_P, 6, 30, ROUND), Turned(h_P), share)
+    for n, share in ((10, 1.0), (30, 0.25)):
+        h_P = np.append(np.geomspace(1, 1 + 20 / n, n - 2), [40.0, 200.0])
+        problem = f"two outliers over an uneven bulk, n = {n}"
+        yield Case("basin", problem, preconditioned(h_P, 2, 100, by_stderr), Bowls(h_P), share)
 
 
 def by_rays(h_P: np.ndarray, rays: int, judge: Judge, of_jensen: Judge):
@@ -70,13 +92,43 @@ def by_rays(h_P: np.ndarray, rays: int, judge: Judge, of_jensen: Judge):
     }
     far = 10 * math.sqrt(2 * CUTOFF / h_P.min())
     measure = Basin(
-        [CUTOFF], directions=rays, max_radius=far, min_radius=far / 1e4, scan_points=13, replicates=0
+        [CUTOFF], directions=rays, max_radius=far, min_radius=far / 1e4, scan_points=13, replicates=0, rank=0
     )
 
     def answers(loss: Counted, rng: Stream) -> Iterator[Answer]:
         for row in walked(measure, loss, n, rng):
             if row.quantity in truths:
                 yield Answer(row, truths[row.quantity], of_jensen if "jensen" in row.quantity else judge)
+
+    return answers
+
+
+def preconditioned(h_P: np.ndarray, rank: int, rays: int, judge: Judge):
+    """Along rays that lean towards the flat directions; exact where a few directions and a bulk are all."""
+    truth = len(h_P) / 2 * math.log10(2 * CUTOFF) - np.log10(h_P).sum() / 2
+    measure = Basin([CUTOFF], directions=rays, max_radius=1e3, scan_points=13, replicates=0, rank=rank)
+
+    def answers(loss: Counted, rng: Stream) -> Iterator[Answer]:
+        for row in walked(measure, loss, len(h_P), rng):
+            if row.quantity == "log10_volume_preconditioned":
+                yield Answer(row, truth, judge)
+
+    return answers
+
+
+def widest(h_P: np.ndarray):
+    """The middle of a bracket: of the one that misses the crossing by most, or comes nearest to that."""
+    unit = Metric(torch.ones(len(h_P), dtype=torch.float64))
+    measure = Basin([CUTOFF], directions=5, max_radius=100.0, scan_points=13, replicates=0, rank=0)
+
+    def answers(loss: Counted, rng: Stream) -> Iterator[Answer]:
+        found = []
+        for row in walked(measure, loss, len(h_P), rng):
+            if row.quantity == "radius":
+                u_P = unit.direction(rng.child("ray", row.index)).numpy()
+                middle = replace(row, value=row.value + row.stderr)
+                found.append(Answer(middle, math.sqrt(2 * CUTOFF / (h_P @ u_P**2)), inside, "middle"))
+        yield max(found, key=lambda answer: abs(answer.row.value - answer.truth) / answer.row.stderr)
 
     return answers
 
@@ -103,7 +155,9 @@ def by_trace(h_P: np.ndarray):
     """(n/2)·log10(2·height·n/tr H) with the trace as it is."""
     n = len(h_P)
     truth = n / 2 * math.log10(2 * CUTOFF * n / h_P.sum())
-    measure = Basin([CUTOFF], directions=1, min_radius=1.0, max_radius=1e3, scan_points=2, replicates=0)
+    measure = Basin(
+        [CUTOFF], directions=1, min_radius=1.0, max_radius=1e3, scan_points=2, replicates=0, rank=0
+    )
 
     def answers(loss: Counted, rng: Stream) -> Iterator[Answer]:
         for row in walked(measure, loss, n, rng):
@@ -116,7 +170,13 @@ def by_trace(h_P: np.ndarray):
 def local(h: Sequence[float], wall: float, truth: float, moves: int):
     """Pr[½ Σ hᵢzᵢ² ≤ wall], z standard normal: σ is √n, so that a weight has standard deviation 1."""
     n = len(h)
-    rays: dict[str, Any] = {"directions": 1, "min_radius": 1.0, "max_radius": 1e3, "scan_points": 2}
+    rays: dict[str, Any] = {
+        "directions": 1,
+        "min_radius": 1.0,
+        "max_radius": 1e3,
+        "scan_points": 2,
+        "rank": 0,
+    }
     measure = Basin([wall], **rays, sigma=math.sqrt(n), moves=moves)  # rays are not the subject here
 
     def answers(loss: Counted, rng: Stream) -> Iterator[Answer]:

@@ -149,4 +149,4 @@ def interval_rows(
     else:
         yield Row(names[2], math.nan, math.nan, split="train", **flag)
     half_range = (found.low**-2 - found.high**-2) / 2 if found.low and not math.isnan(stderr) else math.nan
-    yield Row(names[3], value**-2, half_range, split="train", **flag)
+    yield Row(names[3], value**-2 if value else math.inf, half_range, split="train", **flag)

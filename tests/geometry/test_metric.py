@@ -94,3 +94,16 @@ def test_a_dead_filter_keeps_its_dimension_without_moving_far(solution):
     metric = METRICS["filter"](solution)
     assert metric.dimensions == 3 * 18 + 20
     assert metric.direction(Stream(0)).isfinite().all()
+
+
+def test_the_filters_of_a_transposed_convolution_make_its_output_channels():
+    model = drawn(lambda: nn.ConvTranspose2d(2, 3, 3), Stream(0)).double()
+    layout = Layout.of(model)
+    theta = layout.pack(dict(model.named_parameters()))
+    drawn_, weight = (layout.unpack(v)["weight"] for v in (li_direction(layout, theta, Stream(1)), theta))
+    channel = (0, 2, 3)
+    torch.testing.assert_close(drawn_.norm(dim=channel), weight.norm(dim=channel), rtol=1e-6, atol=0)
+    assert not torch.allclose(drawn_.flatten(1).norm(dim=1), weight.flatten(1).norm(dim=1), rtol=1e-3)
+    scale = layout.unpack(METRICS["filter"](Solution(model, theta, theta)).scale_P)["weight"]
+    expected = (weight.square().mean(channel) * weight.numel()).sqrt()
+    torch.testing.assert_close(scale, expected[None, :, None, None].expand_as(weight))

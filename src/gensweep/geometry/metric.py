@@ -80,12 +80,13 @@ def layerwise(solution: Solution) -> Metric:
 
 
 def _relative(solution: Solution, rms: Callable[[Tensor], Tensor]) -> Metric:
-    parts = solution.layout.unpack(solution.theta_P)
-    scales = {
-        name: rms(w).reshape(-1, *[1] * (w.dim() - 1)).expand_as(w) if w.dim() > 1 else torch.zeros_like(w)
-        for name, w in parts.items()
-    }
-    rms_P = solution.layout.pack(scales)
+    layout, scales = solution.layout, {}
+    for name, w in layout.unpack(solution.theta_P).items():
+        scales[name] = torch.zeros_like(w)
+        if w.dim() > 1:
+            filters = layout.filters(name, scales[name])
+            filters += rms(layout.filters(name, w)).reshape(-1, *[1] * (w.dim() - 1))
+    rms_P = layout.pack(scales)
     return Metric(rms_P * math.sqrt((rms_P > 0).sum().item()))
 
 
@@ -101,18 +102,20 @@ def li_direction(layout: Layout, theta_P: Tensor, rng: Stream) -> Tensor:
     """A filter-normalised direction for pictures, (P,).
 
     Each filter of a Gaussian draw is rescaled to the norm of the weight filter it stands over; biases
-    and other 1-D tensors get zero. A filter is a slice of dim 0, which in a transposed convolution, where
-    it would be dim 1, is not one.
+    and other 1-D tensors get zero. A filter is what makes one output channel.
 
     Source: Li et al. 2018 (1712.09913), §4, with ``ignore=biasbn`` as in their published figures.
     """
     draw = layout.unpack(torch.from_numpy(rng.normal(len(theta_P))).to(theta_P))
-    parts = layout.unpack(theta_P)
-    return layout.pack({name: _like(draw[name], w) for name, w in parts.items()})
+    for name, weight in layout.unpack(theta_P).items():
+        if weight.dim() <= 1:
+            draw[name].zero_()
+        else:
+            _rescale(layout.filters(name, draw[name]), layout.filters(name, weight))
+    return layout.pack(draw)
 
 
-def _like(draw: Tensor, weight: Tensor) -> Tensor:
-    if weight.dim() <= 1:
-        return torch.zeros_like(weight)
+def _rescale(draw: Tensor, weight: Tensor) -> None:
+    """Give each filter of a draw, along dim 0, the norm of the weight's."""
     lengths = weight.flatten(1).norm(dim=1) / (draw.flatten(1).norm(dim=1) + 1e-10)
-    return draw * lengths.reshape(-1, *[1] * (weight.dim() - 1))
+    draw *= lengths.reshape(-1, *[1] * (weight.dim() - 1))

@@ -24,14 +24,23 @@ class Layout:
 
     Args:
         shapes: Name → shape.
+        transposed: Names of the weights of transposed convolutions: their filters lie along dim 1, not 0.
     """
 
     shapes: Mapping[str, torch.Size]
+    transposed: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, model: nn.Module) -> Layout:
         """The layout of a module's trainable parameters."""
-        return cls({name: p.shape for name, p in model.named_parameters() if p.requires_grad})
+        shapes = {name: p.shape for name, p in model.named_parameters() if p.requires_grad}
+        kinds = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+        backwards = [name for name, module in model.named_modules() if isinstance(module, kinds)]
+        return cls(shapes, frozenset(f"{name}.weight".lstrip(".") for name in backwards))
+
+    def filters(self, name: str, weight: Tensor) -> Tensor:
+        """A view of a weight with its filters along dim 0."""
+        return weight.transpose(0, 1) if name in self.transposed else weight
 
     @property
     def size(self) -> int:

@@ -42,7 +42,7 @@ optimiser = torch.optim.Adam(model.parameters(), lr=0.05)
 
 measures = [{call}]
 table = gensweep.measure(model, train=(x[:200], y[:200]), test=(x[200:], y[200:]), measures=measures)
-print(table[["quantity", "split", "index", "x", "value", "stderr", "unit", "status"]])
+print(table[["quantity", "split", "x", "value", "stderr", "status"]].to_string(index=False))
 """
 
 LOOP = "for _ in range(200):"

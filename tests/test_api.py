@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import random
+import re
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -16,8 +18,19 @@ from torch import nn
 
 import gensweep
 from gensweep.data.base import Data, Split
+from gensweep.errors import InputError
 from gensweep.geometry.solution import Layout, Solution, cross_entropy
-from gensweep.measures import Basin, BoxSharpness, Margin, Perturbation, Slice, Spectrum
+from gensweep.measures import (
+    Basin,
+    BoxSharpness,
+    Interpolation,
+    Margin,
+    Perturbation,
+    Slice,
+    Spectrum,
+    Trajectory,
+)
+from gensweep.models.build import drawn
 from gensweep.rng import Stream
 from gensweep.rows import COLUMNS, KEY
 from gensweep.table.shards import collect
@@ -123,7 +136,7 @@ def test_the_model_and_the_world_are_left_as_found(nasty, data):
 
 
 @WITH_FROZEN
-def test_also_when_a_measure_raises_and_the_message_names_it(nasty, data, monkeypatch):
+def test_also_when_a_measure_fails_which_its_rows_say_and_no_others(nasty, data, monkeypatch):
     def failing(self, solution, data, rng):
         torch.rand(3), np.random.rand(3), random.random()  # noqa: NPY002
         with torch.no_grad():
@@ -132,8 +145,12 @@ def test_also_when_a_measure_raises_and_the_message_names_it(nasty, data, monkey
 
     monkeypatch.setattr(Margin, "__call__", failing)
     before = everything(nasty)
-    with pytest.raises(RuntimeError, match="measure margin failed: ZeroDivisionError: out of luck"):
-        cheap(nasty, data, ["error", "margin"])
+    with pytest.warns(UserWarning, match="margin: the measure failed: ZeroDivisionError: out of luck"):
+        table = cheap(nasty, data, ["error", "margin"])
+    failed = table[table["measure"] == "margin"]
+    assert set(failed["status"]) == {"not_applicable"}
+    assert set(failed["reason"]) == {"the measure failed: ZeroDivisionError: out of luck"}
+    assert (table[table["measure"] == "error"]["status"] == "ok").any()
     assert_same(before, everything(nasty))
 
 
@@ -329,3 +346,81 @@ def test_nothing_slow_is_imported_until_it_is_needed():
 def test_an_unknown_name_in_gensweep_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'mesure'"):
         gensweep.mesure  # noqa: B018
+
+
+def two_models(seed=1):
+    def build():
+        return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3)).eval()
+
+    return [drawn(build, Stream(seed, ("model", i))) for i in (0, 1)]
+
+
+POINTS = torch.from_numpy(Stream(5).normal(80)).view(20, 4)
+LABELS = POINTS[:, :3].argmax(1)
+
+
+def line(model, **settings):
+    wanted = [Interpolation(steps=1, beyond=0, **settings)]
+    return gensweep.measure(model, train=(POINTS, LABELS), measures=wanted)
+
+
+def test_the_far_end_of_a_line_is_the_other_model():
+    near, far = two_models()
+    far[1].running_mean.fill_(0.3)
+    table = line(near, other=far).query("quantity == 'loss' and split == 'train'").set_index("x")["value"]
+    for x, model in ((0, near), (1, far)):
+        assert table[x] == pytest.approx(
+            cross_entropy(model(POINTS).double(), LABELS).mean().item(), rel=1e-6
+        )
+
+
+def test_models_that_differ_in_their_statistics_alone_are_two():
+    near, _ = two_models()
+    far = copy.deepcopy(near)
+    far[1].running_var.fill_(3)
+    table = line(near, other=far)
+    assert (table[table["split"] == "train"]["status"] == "ok").all()
+
+
+@pytest.mark.parametrize("change", ["frozen", "layer"])
+def test_models_between_which_no_line_leads_are_refused(change):
+    near, far = two_models()
+    if change == "frozen":
+        near[0].requires_grad_(False), far[0].requires_grad_(False)
+    else:
+        far[2] = nn.Tanh()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(InputError, match="differ in something that no line crosses"):
+            line(near, other=far)
+
+
+@pytest.mark.parametrize(
+    ("measure", "sentence"),
+    [
+        (Interpolation(other=nn.Linear(4, 3)), "interpolation: a model in other=… has other parameters"),
+        (Interpolation(other=[nn.Linear(4, 3)]), "other=… takes 'init' or another model; this is a list"),
+        (Interpolation(other=None), "other=… takes 'init' or another model; this is a NoneType"),
+        (Trajectory(path=[nn.Linear(4, 3)]), "trajectory: a model in path=… has other parameters"),
+        (Trajectory(path=[{}]), "path=… takes a list of models; this is a list"),
+    ],
+)
+def test_what_is_no_model_is_one_sentence_before_anything_is_measured(measure, sentence):
+    with pytest.raises(InputError, match=re.escape(sentence)) as caught:
+        gensweep.measure(two_models()[0], train=(POINTS, LABELS), measures=["error", measure])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_path_of_earlier_models():
+    first, last = two_models()
+    table = gensweep.measure(last, train=(POINTS, LABELS), measures=[Trajectory(path=[first], perplexity=1)])
+    distance = table.set_index("quantity")["value"]["distance"]
+    a, b = (torch.cat([p.flatten() for p in m.parameters()]) for m in (first, last))
+    assert distance == pytest.approx((a - b).norm().item(), rel=1e-6)
+    assert "more than 2 points" in table.set_index("quantity")["reason"]["tsne_1"]
+
+
+def test_a_network_whose_examples_see_each_other_is_refused():
+    model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6, track_running_stats=False), nn.Linear(6, 3))
+    with pytest.raises(InputError, match="another output in another batch"):
+        gensweep.measure(model, train=(POINTS, LABELS), measures=["error"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import random
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -22,6 +23,7 @@ from gensweep.measures.base import Measure
 from gensweep.own.examples import of_arrays
 from gensweep.own.network import bare, copied, device_of, fingerprint, solution_of
 from gensweep.own.trial import tried
+from gensweep.own.words import described, said
 from gensweep.rng import Stream
 from gensweep.rows import QUANTITIES, Row, checked, not_applicable
 from gensweep.sweep.check import check, check_measures, coerced
@@ -65,7 +67,8 @@ def measure(
 
     Raises:
         InputError: What is wrong with the model, the data, the loss or a setting, before anything runs.
-        RuntimeError: A measure failed all the same; the message names it.
+
+    A measure that fails all the same has rows that say so, and a Python warning.
     """
     if rule_for("seed")[0](plain(seed)) is None:  # type: ignore[index]
         raise InputError(f"seed={seed} is not a whole number, 0 or more")
@@ -74,6 +77,7 @@ def measure(
     with undisturbed(device_of(network)):
         solution = solution_of(network, loss)
         data = tried(solution, of_arrays(train, test))
+        of_one_kind(solution, wanted)
         rows = {name: rows_of(name, wanted[name], solution, data, int(seed)) for name in wanted}
         return tabulated(rows, fingerprint(solution.model))
 
@@ -104,12 +108,34 @@ def chosen(measures: Iterable[str | Measure], loss: PerExample) -> dict[str, Mea
     return {name: getattr(gensweep.measures, targets[name])(**given[name] | ends[name]) for name in names}
 
 
+def of_one_kind(solution: Solution, wanted: dict[str, Measure]) -> None:
+    """Refuse models among the settings that a line cannot lead to.
+
+    Raises:
+        InputError: One has other parameters than the model.
+    """
+    for name, measure in wanted.items():
+        for key in ("other", "path"):
+            given = getattr(measure, key, ())
+            for end in given if isinstance(given, list | tuple) else [given]:
+                if isinstance(end, Solution) and end.layout != solution.layout:
+                    raise InputError(
+                        f"{name}: a model in {key}=… has other parameters than the model measured"
+                    )
+
+
 def models(values: dict[str, Any], loss: PerExample) -> dict[str, Any]:
     """The settings that are models of the user's own, or lists of them, as solutions."""
 
     def solution(model: Any) -> Solution:
         return solution_of(bare(model), loss)
 
+    for key in {"other", "path"} & values.keys():
+        given = values[key]
+        fine = [given] if key == "other" else given
+        if not isinstance(fine, list) or not all(isinstance(m, nn.Module) or m == "init" for m in fine):
+            wanted = "'init' or another model" if key == "other" else "a list of models"
+            raise InputError(f"{key}=… takes {wanted}; this is {described(given)}")
     lists = {k: v for k, v in values.items() if isinstance(v, list) and v and isinstance(v[0], nn.Module)}
     alone = {k: solution(v) for k, v in values.items() if isinstance(v, nn.Module)}
     return alone | {k: [solution(model) for model in v] for k, v in lists.items()}
@@ -122,7 +148,7 @@ def name_of(item: Any) -> str:
         if item not in known:
             raise InputError(f"measures: there is no {item!r}; {close_match(item, known)}")
         return item
-    if type(item).__name__ not in gensweep.measures.__all__:
+    if type(item) is not getattr(gensweep.measures, type(item).__name__, None):
         hint = f"; write {item.__name__}()" if item in vars(gensweep.measures).values() else ""
         raise InputError(f"measures: {item!r} is neither a name nor an object from gensweep.measures{hint}")
     return type(item).__module__.rpartition(".")[2]
@@ -170,5 +196,9 @@ def rows_of(name: str, measure: Measure, solution: Solution, data: Data, seed: i
         return checked(name, measure(copied(solution), data, stream))
     except NoDerivative as obstacle:
         return [not_applicable(quantity, str(obstacle), split="train") for quantity in QUANTITIES[name]]
-    except Exception as error:
-        raise RuntimeError(f"the measure {name} failed: {type(error).__name__}: {error}") from error
+    except InputError:
+        raise
+    except Exception as error:  # what other measures have found is not lost for it
+        reason = f"the measure failed: {said(error)}"
+        warnings.warn(f"{name}: {reason}", stacklevel=3)
+        return [not_applicable(quantity, reason, split="train") for quantity in QUANTITIES[name]]

@@ -102,8 +102,10 @@ def test_the_filters_of_a_transposed_convolution_make_its_output_channels():
     theta = layout.pack(dict(model.named_parameters()))
     drawn_, weight = (layout.unpack(v)["weight"] for v in (li_direction(layout, theta, Stream(1)), theta))
     channel = (0, 2, 3)
-    torch.testing.assert_close(drawn_.norm(dim=channel), weight.norm(dim=channel), rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        *(torch.linalg.vector_norm(v, dim=channel) for v in (drawn_, weight)), rtol=1e-6, atol=0
+    )
     assert not torch.allclose(drawn_.flatten(1).norm(dim=1), weight.flatten(1).norm(dim=1), rtol=1e-3)
     scale = layout.unpack(METRICS["filter"](Solution(model, theta, theta)).scale_P)["weight"]
-    expected = (weight.square().mean(channel) * weight.numel()).sqrt()
+    expected = (weight.square().mean(dim=channel) * weight.numel()).sqrt()
     torch.testing.assert_close(scale, expected[None, :, None, None].expand_as(weight))

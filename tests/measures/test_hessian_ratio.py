@@ -44,7 +44,8 @@ def test_every_point_of_a_plane_through_a_quartic():
     for (x, y), row in cells.items():
         h = loss.curvature(theta + x * d1 + y * d2)
         assert row.value == pytest.approx(abs(h.min() / h.max()).item(), rel=1e-9)
-        assert (row.status, row.stderr) == ("ok", 0)
+        assert row.status == "ok"
+        assert 0 <= row.stderr < 1e-6
     assert rows[-1].value == loss.spent == 125
 
 

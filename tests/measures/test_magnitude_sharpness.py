@@ -106,7 +106,9 @@ def test_the_worst_box_of_a_line_is_known():
     assert found["magnitude_alpha"].status == "censored"
     assert "an upper bound: 3 of 3" in found["magnitude_alpha"].reason
     assert found["magnitude_alpha"].stderr == pytest.approx((high - low) / 2)
-    assert found["inverse_alpha_squared"].value == pytest.approx(1 / (low * high))
+    assert found["magnitude_alpha"].value == high
+    assert found["inverse_alpha_squared"].value == pytest.approx(high**-2)
+    assert "a lower bound: 3 of 3" in found["inverse_alpha_squared"].reason
     assert found["evaluations_worst"].value % (3 * 21) == 0
 
 

@@ -107,7 +107,10 @@ def test_the_beginning_needs_no_other_run(runs):
         ("wide", "run WIDE has another network than run FELLOW; model and precision must be the same"),
         ("single", "run SINGLE has another network than run FELLOW"),
         ("points", "run POINTS has other training or test examples than run FELLOW"),
-        ("seed", "run SEED has other training or test examples than run FELLOW; data, sizes and labels"),
+        (
+            "seed",
+            "run SEED has other training or test examples than run FELLOW; data, sizes, labels and the seed",
+        ),
         ("labels", "run LABELS has other training or test examples than run FELLOW"),
     ],
 )

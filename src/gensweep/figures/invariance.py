@@ -231,7 +231,7 @@ def markdown(drawn: pd.DataFrame) -> str:
     head = ["measure", "quantity", "unit of the change", *(f"`{how}`" for how in MAPS)]
     lines = [head, ["---"] * len(head)]
     for (measure, quantity), line in drawn.groupby(["measure", "quantity"], sort=False):
-        found = {cell.reparametrise: words(cell) for cell in line.itertuples()}
+        found = {cell.reparametrise: words(cell) + "*" * (cell.not_ok > 0) for cell in line.itertuples()}
         place = [f"`{measure}`", f"`{quantity}`", unit(next(line.itertuples()))]
         lines.append([*place, *(found.get(how, "–") for how in MAPS)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

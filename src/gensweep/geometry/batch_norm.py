@@ -88,7 +88,7 @@ class Reestimated:
             tuple[Any, int, Tensor, Tensor]
         ] = []  # one batch norm: values, mean, variance by chunk
         for norm in self.norms.values():
-            norm.register_forward_pre_hook(self._meet)
+            norm.register_forward_pre_hook(self._meet, with_kwargs=True)
 
     @torch.no_grad()
     def __call__(self, theta_P: Tensor) -> Buffers:
@@ -104,11 +104,11 @@ class Reestimated:
                 break  # the rest is never called
         return stored(self.twin)
 
-    def _meet(self, norm: Any, given: tuple[Tensor, ...]) -> None:
+    def _meet(self, norm: Any, given: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
         """Note what a batch norm is about to normalise; with several chunks, the others come first."""
         if norm in self.settled:
             return
-        values = given[0].double().transpose(0, 1).flatten(1)
+        values = (*given, *named.values())[0].double().transpose(0, 1).flatten(1)
         variance, mean = torch.var_mean(values, 1, correction=0)
         self.met.append((norm, values.shape[1], mean, variance))
         if len(self.train) > self.train.chunk:

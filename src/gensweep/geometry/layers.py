@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vjp
 
 from gensweep.geometry.fold import BATCH_NORMS, CONVOLUTIONS, scale_and_shift
+from gensweep.geometry.solution import TRANSPOSED
 from gensweep.rng import Stream
 
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
@@ -65,7 +66,10 @@ def layers_of(model: nn.Module) -> Iterator[Layer]:
         for weight in module.parameters(recurse=False):
             if weight.dim() > 1 and id(weight) not in seen:
                 seen.add(id(weight))
-                yield Layer(module, weight.detach().double().flatten(1))
+                backwards = isinstance(module, TRANSPOSED) and weight is module.weight
+                yield Layer(
+                    module, (weight.transpose(0, 1) if backwards else weight).detach().double().flatten(1)
+                )
 
 
 def input_sizes(model: nn.Module, x: Tensor, dtype: torch.dtype) -> dict[nn.Module, torch.Size]:
@@ -85,7 +89,9 @@ def input_sizes(model: nn.Module, x: Tensor, dtype: torch.dtype) -> dict[nn.Modu
     pairs = list(zip(model.modules(), probe.modules(), strict=True))
     for own, twin in pairs:
         if isinstance(own, CONVOLUTIONS):
-            twin.register_forward_pre_hook(lambda _, given, own=own: note(own, given))
+            twin.register_forward_pre_hook(
+                lambda _, given, named, own=own: note(own, (*given, *named.values())), with_kwargs=True
+            )
     with torch.no_grad():
         probe(x)
     return sizes

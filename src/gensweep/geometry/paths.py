@@ -83,7 +83,7 @@ class _Paths(fx.Interpreter):
             raise Unsupported(name)
         try:
             return table[key](self, *args, **kwargs)
-        except (TypeError, ValueError, IndexError, RuntimeError) as error:
+        except (TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
             raise Unsupported(f"{name} as it is called: {error}") from error
 
     def weighted(self, layer: Any, x: Tensor) -> Tensor:

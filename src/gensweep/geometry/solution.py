@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 PerExample = Callable[[Tensor, Tensor], Tensor]  # outputs (N, C) and labels (N,) -> losses (N,)
 
 
@@ -34,8 +35,7 @@ class Layout:
     def of(cls, model: nn.Module) -> Layout:
         """The layout of a module's trainable parameters."""
         shapes = {name: p.shape for name, p in model.named_parameters() if p.requires_grad}
-        kinds = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-        backwards = [name for name, module in model.named_modules() if isinstance(module, kinds)]
+        backwards = [name for name, module in model.named_modules() if isinstance(module, TRANSPOSED)]
         return cls(shapes, frozenset(f"{name}.weight".lstrip(".") for name in backwards))
 
     def filters(self, name: str, weight: Tensor) -> Tensor:

@@ -111,6 +111,9 @@ def middle(found: Interval, name: str) -> tuple[float, float, dict[str, Any]]:
         found: The interval.
         name: What it holds, for the reason.
     """
+    if math.isinf(found.high) and found.low == 0:
+        reason = f"{name} is anywhere: no scale tried is certainly on either side"
+        return math.nan, math.nan, {"status": "not_converged", "reason": reason}
     if math.isinf(found.high):
         reason = "the accuracy never drops that far: a lower bound"
         return found.low, math.nan, {"status": "censored", "reason": reason}

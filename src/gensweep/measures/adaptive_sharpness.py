@@ -44,7 +44,7 @@ class AdaptiveSharpness:
 
     Error: The worst cases are lower bounds. Their ``stderr`` is the standard deviation over starts,
     ``…_spread`` the range; a range above 5 % of the rise is ``not_converged``. The averages have their
-    ``stderr`` over draws.
+    ``stderr`` over draws, which is too small when few draws carry them.
 
     Invariance: Rescaling of ReLU neurons and layers, and the scale of weights before batch norm, leave it
     alone; the logit-normalised forms also the scale of the logits. Permutation changes the draws only.

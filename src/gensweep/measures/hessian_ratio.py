@@ -83,6 +83,6 @@ def ratio(ritz: Ritz, x: float, y: float) -> Row:
     value = abs(low / high)
     error = (ritz.residuals_M[0] + value * ritz.residuals_M[-1]).item() / high
     if error <= RESIDUAL:
-        return Row("ratio", value, split="train", x=x, y=y)
+        return Row("ratio", value, error, "train", x=x, y=y)
     reason = f"the residuals allow an error of {error:.2g}"
-    return Row("ratio", value, math.nan, "train", x=x, y=y, status="not_converged", reason=reason)
+    return Row("ratio", value, error, "train", x=x, y=y, status="not_converged", reason=reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -73,10 +74,14 @@ class Interpolation:
             risks["test"] = Risk(solution, data.test, data)
         else:
             yield from nothing("the run has no test set", "test")
-        if torch.equal(other_P, solution.theta_P):
+        near = stored(solution.model)
+        if torch.equal(other_P, solution.theta_P) and all(
+            torch.equal(near[name], far[name]) for name in near
+        ):
             for name in risks:
                 yield from nothing("both ends of the line are one point", name)
             return
+        self.check(solution, data, risks["train"], other_P, far)
         buffers = self.statistics(risks["train"], far)
         yield from self.walk(risks, solution.theta_P, other_P, buffers)
 
@@ -89,13 +94,28 @@ class Interpolation:
         if self.other == "init":
             return solution.init_P, initial(solution.model)
         if not isinstance(self.other, Solution):
-            raise InputError(
-                f"Interpolation(other={self.other!r}) is neither 'init' nor a Solution; give one"
-            )
+            raise InputError("Interpolation(other=…) is neither 'init' nor another model; give one of them")
         near, far = stored(solution.model), stored(self.other.model)
         if shapes(far) != shapes(near) or self.other.layout != solution.layout:
             raise InputError("Interpolation(other=…) has another architecture; a line needs two of one kind")
         return self.other.theta_P.to(solution.theta_P), far
+
+    def check(self, solution: Solution, data: Data, train: Risk, other_P: Tensor, far: Buffers) -> None:
+        """Whether this network with the other's parameters and statistics is the other.
+
+        Raises:
+            InputError: It is not: something else is between them, which no line crosses.
+        """
+        if not isinstance(self.other, Solution):
+            return
+        own = Risk(self.other, data.train, data, per_example=solution.loss)(self.other.theta_P)
+        here = train.loss_and_accuracy(other_P, far)[0]
+        if math.isfinite(own + here) and not math.isclose(own, here, rel_tol=1e-4, abs_tol=1e-6):
+            raise InputError(
+                f"Interpolation(other=…): with the other's weights and statistics this network has the loss "
+                f"{here:.4g}, the other {own:.4g}: they differ in something that no line crosses, such as "
+                "frozen weights, buffers or layers"
+            )
 
     def statistics(self, train: Risk, far: dict[str, Tensor]) -> Callable[[Tensor, Weights], Buffers]:
         """What stands in for the stored statistics at θ, where the ends have these weights."""

@@ -30,8 +30,8 @@ class MagnitudeSharpness:
     ``magnitude_sigma`` is the largest σ' such that Gaussian noise of standard deviation √(σ'²θᵢ² + ε²) on
     every trainable parameter lowers the training accuracy by at most 0.1 on average, the middle of the
     certified interval from ``magnitude_sigma_low`` to ``magnitude_sigma_high``. ``magnitude_alpha`` is the
-    largest α' such that no |νᵢ| ≤ α'|θᵢ| + ε that an ascent of the loss finds lowers it by more.
-    ``inverse_sigma_squared`` and ``inverse_alpha_squared`` are 1/σ'² and 1/α'².
+    smallest α' for which an ascent of the loss found a |νᵢ| ≤ α'|θᵢ| + ε that lowers it by more, the upper
+    end of its interval. ``inverse_sigma_squared`` and ``inverse_alpha_squared`` are 1/σ'² and 1/α'².
 
     ``pac_bayes_init`` = ¼ Σ ln[(ε² + (σ'²+1)‖θ−θ₀‖²/ω) / (ε² + σ'²(θᵢ−θ₀ᵢ)²)] + ln(N/σ') + 10 over the ω
     parameters, with N training examples; ``pac_bayes_orig`` has ‖θ‖² in place of ‖θ−θ₀‖².
@@ -46,8 +46,8 @@ class MagnitudeSharpness:
 
     Error: ``stderr`` of σ' and α' is half the interval; of what is made from them, half its range over
     the interval. σ' that noise kept open is ``not_converged``; it is ``censored`` where the accuracy never
-    drops that far, or does at every scale. α' is always ``censored``, an upper bound, since a better ascent
-    may find a worse point in a smaller box; ``not_converged`` where not every start crosses at the upper end.
+    drops that far, or does at every scale. α' is never ``ok``: an upper bound, ``censored``, since a better
+    ascent may find a worse point in a smaller box; ``not_converged`` where not every start crosses there.
 
     Invariance: With ε = 0, rescaling of layers or neurons leaves σ', α' and the searches alone, and the
     ℓ2 distances change. With ε > 0 it does not: a layer made small drowns in ε.
@@ -102,6 +102,7 @@ class MagnitudeSharpness:
             crossed = int((ascents.drops(found.high) > ACCURACY_DROP).sum())
             reason = f"an upper bound: {crossed} of {self.starts} starts cross at the upper end"
             flag = {"status": "censored" if crossed == self.starts else "not_converged", "reason": reason}
+            value = found.high
         yield from interval_rows(BOX, found, value, stderr, flag)
         yield Row("evaluations_worst", ascents.evaluations, split="train")
 
@@ -149,4 +150,13 @@ def interval_rows(
     else:
         yield Row(names[2], math.nan, math.nan, split="train", **flag)
     half_range = (found.low**-2 - found.high**-2) / 2 if found.low and not math.isnan(stderr) else math.nan
-    yield Row(names[3], value**-2 if value else math.inf, half_range, split="train", **flag)
+    yield Row(names[3], value**-2 if value else math.inf, half_range, split="train", **turned(flag))
+
+
+def turned(flag: dict[str, Any]) -> dict[str, Any]:
+    """What a status says of one over the number: an upper bound is a lower one."""
+    if "reason" not in flag:
+        return flag
+    swap = {"an upper bound": "a lower bound", "a lower bound": "an upper bound"}
+    found = next((words for words in swap if words in flag["reason"]), "")
+    return {**flag, "reason": flag["reason"].replace(found, swap.get(found, ""))}

@@ -32,7 +32,8 @@ class Perturbation:
 
     Cost: 2·draws F per scale.
 
-    Error: A single rise is exact. A mean has the ``stderr`` over its draws.
+    Error: A single rise is exact. A mean has the ``stderr`` over its draws, too small when few of them
+    carry it: with 20 on a small network, two stated errors held the truth in 78 of 100 cases, not in 95.
 
     Invariance: Relative noise: rescaling of ReLU neurons and layers leaves it alone. Absolute noise:
     nothing does.

@@ -38,9 +38,10 @@ class Spectrum:
     Cost: steps·probes HVP, about 21 for the top eigenvalues, 60 to 300 for the trace; ``products`` counts
     them.
 
-    Error: An eigenvalue is right to its residual, ``not_converged`` above 1e-3; nets with kinks (ReLU,
-    max-pooling) have three digits in float32, whatever the residual. The trace has a ``stderr``. The density
-    of one probe is exact for polynomials of degree below twice the steps; the probes' spread is the rest.
+    Error: An eigenvalue is right to its residual, which is its ``stderr``, ``not_converged`` above 1e-3; nets
+    with kinks (ReLU, max-pooling) have three digits in float32, whatever the residual. The trace has a
+    ``stderr``. The density of one probe is exact for polynomials of degree below twice the steps; the
+    probes' spread is the rest.
 
     Invariance: Permutation of hidden units leaves the spectrum alone. Every rescaling of layers or
     neurons changes it, without bound, though the function stays.
@@ -88,18 +89,19 @@ def ends(runs: list[Ritz], high: np.ndarray, residuals: np.ndarray) -> Iterator[
     low = min(runs, key=lambda ritz: ritz.values_M[0])
     scale = max(abs(high[0]), abs(low.values_M[0]))
     for i, (value, residual) in enumerate(zip(high.tolist(), residuals.tolist(), strict=True)):
-        yield from eigenvalue("eigenvalue", i, value, relative(residual, value, scale))
+        yield from eigenvalue("eigenvalue", i, value, residual, scale)
     value, residual = low.values_M[0].item(), low.residuals_M[0].item()
-    yield from eigenvalue("lambda_min", -1, value, relative(residual, value, scale))
+    yield from eigenvalue("lambda_min", -1, value, residual, scale)
 
 
-def eigenvalue(quantity: str, index: int, value: float, residual: float) -> Iterator[Row]:
-    """One eigenvalue and its residual."""
+def eigenvalue(quantity: str, index: int, value: float, residual: float, scale: float) -> Iterator[Row]:
+    """One eigenvalue, and its residual as its error and relative to it."""
     flag: dict[str, Any] = {}
-    if residual > RESIDUAL:
-        flag = {"status": "not_converged", "reason": f"relative residual {residual:.2g}"}
-    yield Row(quantity, value, split="train", index=index, **flag)
-    yield Row("residual", residual, split="train", index=index)
+    share = relative(residual, value, scale)
+    if share > RESIDUAL:
+        flag = {"status": "not_converged", "reason": f"relative residual {share:.2g}"}
+    yield Row(quantity, value, residual, "train", index, **flag)
+    yield Row("residual", share, split="train", index=index)
 
 
 def traced(total: Trace) -> Row:

@@ -93,9 +93,11 @@ class Trajectory:
     def neighbours(self, found: Components, rng: Stream) -> Iterator[Row]:
         """The t-SNE map; all principal components together hold all distances, in fewer dimensions."""
         count = len(found.coordinates_TM)
-        if count <= self.perplexity:
-            least = f"{self.perplexity:g}"
-            reason = f"t-SNE with perplexity {least} needs more than {least} points, not {count}"
+        least = max(self.perplexity, 2)
+        if count <= least:
+            reason = (
+                f"t-SNE with perplexity {self.perplexity:g} needs more than {least:g} points, not {count}"
+            )
             yield from (not_applicable(name, reason) for name in ("tsne_1", "tsne_2"))
             return
         from sklearn.manifold import TSNE  # a second of imports that other measures need not wait for

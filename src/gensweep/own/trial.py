@@ -54,6 +54,12 @@ def outputs_tried(solution: Solution, data: Data) -> int:
     if not same(first, second):
         apart = f"differ by up to {(first - second).abs().max().item():.3g}"
         raise InputError(f"model is random in eval mode: two passes over the same batch {apart}")
+    alone = torch.cat([forward(solution, part.clone()) for part in x.tensor_split(2) if len(part)])
+    if not torch.allclose(first, alone, rtol=1e-2, atol=1e-3, equal_nan=True):
+        raise InputError(
+            "model gives an example another output in another batch (batch norm without stored statistics?); "
+            "its loss is no mean over examples"
+        )
     return first.shape[1]
 
 

@@ -123,7 +123,8 @@ def check_model(config: Mapping[str, Any]) -> None:
             f"model={name} halves images until nothing is left of {PIXELS[data]} pixels ({data}); "
             f"it needs {least_side(model)}"
         )
-    if config["reparametrise"] == "batch_norm" and is_mlp:
+    normed = not is_mlp and any(model.get(key, True) for key in ("conv_norm", "hidden_norm"))
+    if config["reparametrise"] == "batch_norm" and not normed:
         raise InputError(f"reparametrise=batch_norm needs batch norm, and {name} has none; choose model=cnn")
 
 

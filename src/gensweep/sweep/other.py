@@ -54,7 +54,8 @@ def _check(run: Run, other: Run, setting: str) -> None:
     if _examples(run) != _examples(other):
         raise InputError(
             f"{setting}: run {other.run_id} has other training or test examples than run {run.run_id}; "
-            "data, sizes and labels must be the same"
+            "data, sizes, labels and the seed that draws them must be the same, as in runs that differ in "
+            "batch_size, optim or budget"
         )
 
 

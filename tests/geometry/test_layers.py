@@ -79,3 +79,11 @@ def test_input_sizes_are_those_in_the_network():
     sizes = input_sizes(net.double(), torch.zeros(3, 1, 9, 11), torch.float32)
     assert sizes == {net[0]: (1, 1, 9, 11), net[3]: (1, 2, 2, 2)}
     assert not any(module._forward_pre_hooks for module in net)
+
+
+def test_the_rows_of_a_transposed_convolution_are_its_output_channels():
+    layer = nn.ConvTranspose2d(2, 5, 2)
+    (found,) = layers_of(layer)
+    assert found.outputs == 5
+    matrix = layer.weight.detach().double().transpose(0, 1).flatten(1)
+    assert found.spectral == pytest.approx(torch.linalg.svdvals(matrix)[0].item(), rel=1e-12)

@@ -35,7 +35,8 @@ def test_known_spectrum():
         row = found["eigenvalue", i]
         assert (row.value, row.status) == (pytest.approx(expected, rel=1e-8), "ok")
         assert abs(row.value - expected) <= row.stderr + 1e-12 * abs(expected)
-        assert row.stderr <= 1e-3 * abs(expected)
+        assert 0 < row.stderr <= 1e-3 * abs(expected)
+        assert row.stderr == pytest.approx(found["residual", i].value * row.value, rel=1e-9)
     assert found["lambda_min", -1].value == pytest.approx(-5, rel=1e-8)
     assert found["lambda_min", -1].status == "ok"
     total = found["trace", -1]

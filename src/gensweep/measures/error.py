@@ -20,7 +20,7 @@ class Error:
     ``gap_error`` is test error − train error, ``gap_loss`` test loss − train loss, both over the
     true-labelled training examples.
 
-    Cost: 2 F per split.
+    Cost: 1 F per split.
 
     Error: ``stderr`` is the sampling error over the examples of the split; that of an accuracy is never 0,
     for half an example is added to either side. That of a loss which few examples carry is too small.
@@ -50,7 +50,7 @@ class Error:
             return
         risk = Risk(solution, split, data)
         logits = risk.logits(solution.theta_P)
-        losses = risk.losses(solution.theta_P)
+        losses = risk.per_example(logits.double(), risk.y)
         accuracy = (logits.argmax(1) == risk.y).double().mean().item()
         share = (accuracy * len(split) + 0.5) / (
             len(split) + 1

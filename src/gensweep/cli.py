@@ -130,9 +130,9 @@ def run(words: list[str], dry: bool) -> int:
     if job.finished():
         print(f"{job.run_id} {'diverged' if job.run.diverged() else 'is done'}: {job.run.folder}")
         return int(job.run.diverged())
-    from gensweep.sweep.launch import attempt
+    from gensweep.sweep.launch import start
 
-    return attempt(job)
+    return start(job)
 
 
 def show(planned) -> int:

@@ -15,8 +15,10 @@ from gensweep.data.corrupt import draw
 from gensweep.geometry.reparametrise import places, reparametrised
 from gensweep.geometry.solution import Layout, Solution
 from gensweep.models.build import drawn
+from gensweep.ranks import current
 from gensweep.rng import Stream
 from gensweep.rows import Row, checked
+from gensweep.shared import shared
 from gensweep.solutions import loaded, other_end, saved
 from gensweep.sweep.identity import run_id, science, shards
 from gensweep.table.provenance import provenance
@@ -44,7 +46,9 @@ def run(config: dict[str, Any], say: Callable[[str], None] = print) -> str:
         Busy: Another process holds the run.
     """
     torch.set_num_threads(config["hardware"]["threads"])
-    stored = Store(Path(config["outputs"])).run(run_id(config))
+    ranks = current()
+    say = say if ranks.writes else silent
+    stored = shared(Store(Path(config["outputs"])).run(run_id(config)), ranks)
     with stored.claimed():
         for name in stored.forget_damaged():
             say(f"{name} was damaged and is made again")
@@ -54,7 +58,7 @@ def run(config: dict[str, Any], say: Callable[[str], None] = print) -> str:
         if data.note:
             say(data.note)
         model = drawn(lambda: build(config["model"], data), rng.child("model"))
-        model.to(getattr(torch, config["precision"]))
+        model.to(ranks.device, getattr(torch, config["precision"]))
         try:
             if stored.has(*TRAINED):
                 measure(config, loaded(stored, model, config["budget"]["target_loss"]), data, stored, say)
@@ -65,6 +69,10 @@ def run(config: dict[str, Any], say: Callable[[str], None] = print) -> str:
         (stored.folder / CHECKPOINT).unlink(missing_ok=True)
         stored.set_state("done")
         return "done"
+
+
+def silent(line: str) -> None:
+    """Say nothing: of several processes one speaks."""
 
 
 def load(config: dict[str, Any], rng: Stream) -> Data:
@@ -113,8 +121,8 @@ def train(config, model, data, rng, stored: Run, say) -> None:
 
     callbacks = [Progress(progress), MeasureAtEnd(init_P, at_end)]
     logger = part(config["logger"])(save_dir=stored.folder, name="log")
-    task = Task(model, data, protocol, rng)
-    fit(task, stored.folder, write_atomically, callbacks, logger, config["hardware"]["accelerator"])
+    task = Task(model, data, protocol, rng, config["sync_batch_norm"])
+    fit(task, stored.folder, write_atomically, callbacks, logger)
 
 
 def measure(config, solution: Solution, data: Data, stored: Run, say) -> None:
@@ -134,7 +142,18 @@ def measure(config, solution: Solution, data: Data, stored: Run, say) -> None:
 
 def store_rows(stored: Run, shard: str, rows: list[Row], settings: dict[str, Any], seconds: float) -> None:
     """Commit the rows of one measure with where they came from."""
-    stored.commit({f"rows/{shard}.parquet": encoded(rows, provenance(settings, seconds))})
+    here = {"processes": current().place.world, "threads": torch.get_num_threads(), "device": chip()}
+    stored.commit({f"rows/{shard}.parquet": encoded(rows, provenance(settings, seconds) | here)})
+
+
+def chip() -> str:
+    """What computes: the name of the GPU, or the instructions that the CPU is used with."""
+    device = current().device
+    return (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else torch.backends.cpu.get_cpu_capability()
+    )
 
 
 def end_diverged(config: dict[str, Any], stored: Run, reason: str, say) -> str:

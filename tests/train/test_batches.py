@@ -45,7 +45,7 @@ def test_every_clean_example_comes_once_per_epoch(size):
 
 
 def test_inputs_and_labels_stay_together():
-    for x, y, poison_x, poison_y in batches():
+    for x, y, poison_x, poison_y, _ in batches():
         assert x[:, 0].tolist() == y.tolist()
         assert poison_x[:, 0].tolist() == poison_y.tolist()
 
@@ -77,6 +77,6 @@ def test_an_epoch_begun_anew_goes_on_where_the_poison_stood():
 
 
 def test_without_poison_the_poison_batch_is_empty():
-    for _, _, poison_x, poison_y in batches(poison=0):
+    for _, _, poison_x, poison_y, _ in batches(poison=0):
         assert poison_x.shape == (0, 1)
         assert len(poison_y) == 0

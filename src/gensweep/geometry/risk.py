@@ -16,6 +16,7 @@ from gensweep.data.base import Data, Split
 from gensweep.data.resident import resident
 from gensweep.geometry.derivative import NoDerivative, autograd, broken, forward_mode, plain_attention
 from gensweep.geometry.solution import Layout, PerExample, Solution
+from gensweep.ranks import current
 
 Product = Callable[[Tensor], Tensor]  # v_P -> H v, (P,), in the type of v
 
@@ -65,7 +66,8 @@ class Risk:
 
     Parameters enter as functional arguments, so the module stays as it is. Losses are computed from
     the logits in float64 and summed in float64: chunking changes nothing. Each parameter vector is
-    evaluated by itself, so that a number does not depend on how many others were asked for.
+    evaluated by itself, so that a number does not depend on how many others were asked for. Several
+    processes share the examples of one evaluation, and the points of ``many``; all get all results.
 
     Args:
         solution: Whose network; the parameters are given with each call.
@@ -90,15 +92,22 @@ class Risk:
         self.x, self.y = resident(split, data, solution.device, solution.theta_P.dtype)
         self.chunk = chunk
         self.per_example = per_example or solution.loss
+        self.ranks = current()
 
     def __len__(self) -> int:
         """Number of examples N."""
         return len(self.y)
 
-    def chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Normalised inputs and labels, a piece at a time."""
-        pieces = max(1, math.ceil(len(self) / self.chunk))
-        return zip(self.x.tensor_split(pieces), self.y.tensor_split(pieces), strict=True)
+    def chunks(self, part: slice = slice(None)) -> Iterator[tuple[Tensor, Tensor]]:
+        """Normalised inputs and labels, a piece at a time; of all examples, or of a part of them."""
+        x, y = self.x[part], self.y[part]
+        pieces = math.ceil(len(y) / self.chunk)
+        return zip(x.tensor_split(pieces), y.tensor_split(pieces), strict=True) if pieces else iter(())
+
+    @property
+    def _mine(self) -> slice:
+        """The examples that this process takes."""
+        return self.ranks.share(len(self))
 
     def _forward(self, theta_P: Tensor, x: Tensor, buffers: Buffers | None = None) -> Tensor:
         return functional_call(self.model, {**self.layout.unpack(theta_P), **(buffers or {})}, (x,))
@@ -109,7 +118,13 @@ class Risk:
     @torch.no_grad()
     def logits(self, theta_P: Tensor, buffers: Buffers | None = None) -> Tensor:
         """Outputs of the network, (N, C); ``buffers`` stand in for its own, see `batch_norm`."""
-        return torch.cat([self._forward(theta_P, x, buffers) for x, _ in self.chunks()])
+        if buffers:  # those of a batch depend on who is in it
+            return self._outputs_of(slice(None), theta_P, buffers)
+        return self.ranks.gathered(self._outputs_of(self._mine, theta_P), len(self))
+
+    def _outputs_of(self, part: slice, theta_P: Tensor, buffers: Buffers | None = None) -> Tensor:
+        outputs = [self._forward(theta_P, x, buffers) for x, _ in self.chunks(part)]
+        return torch.cat(outputs) if outputs else self._forward(theta_P, self.x[:1], buffers)[:0]
 
     def losses(self, theta_P: Tensor) -> Tensor:
         """Loss of each example, float64 (N,)."""
@@ -118,13 +133,24 @@ class Risk:
     def _losses(self, logits_NC: Tensor) -> Tensor:
         return self.per_example(logits_NC.double(), self.y)
 
+    @torch.no_grad()
     def __call__(self, theta_P: Tensor) -> float:
         """Mean loss in nats."""
-        return self.losses(theta_P).mean().item()
+        logits, y = self._outputs_of(self._mine, theta_P), self.y[self._mine]
+        total = self.per_example(logits.double(), y).sum()
+        return (self.ranks.total(total) / len(self)).item()
 
     def many(self, thetas: Iterable[Tensor]) -> np.ndarray:
         """Mean loss at each point, float64 (K,); the points may come from a generator."""
-        return np.array([self(theta_P) for theta_P in thetas])
+        rank, world = self.ranks.place.rank, self.ranks.place.world
+        mine = [self._alone(t) if i % world == rank else 0.0 for i, t in enumerate(thetas)]
+        return self.ranks.total(torch.tensor(mine, dtype=torch.float64)).numpy()
+
+    @torch.no_grad()
+    def _alone(self, theta_P: Tensor) -> float:
+        """Mean loss in nats, worked out by this process for all examples."""
+        losses = self.per_example(self._outputs_of(slice(None), theta_P).double(), self.y)
+        return losses.mean().item()
 
     def loss_and_accuracy(self, theta_P: Tensor, buffers: Buffers | None = None) -> tuple[float, float]:
         """Mean loss in nats, and the fraction classified right."""
@@ -140,12 +166,12 @@ class Risk:
         point = theta_P.detach().clone().requires_grad_()
         total = torch.zeros((), dtype=torch.float64, device=point.device)
         gradient = torch.zeros_like(theta_P)
-        for x, y in self.chunks():
+        for x, y in self.chunks(self._mine):
             loss = self._share(point, x, y)
             with autograd():
                 gradient += torch.autograd.grad(loss, point)[0]
             total += loss.detach()
-        return total.item(), gradient
+        return self.ranks.total(total).item(), self.ranks.total(gradient)
 
     def example_grads(self, theta_P: Tensor, which: Iterable[int]) -> Iterator[Tensor]:
         """The gradient of the loss of single examples, (P,) each, so that N × P numbers never stand at once.
@@ -167,8 +193,15 @@ class Risk:
         """
         v_P = v_P.to(theta_P)
         with plain_attention():
-            pairs = [forward_mode(partial(self._outputs, x), theta_P, v_P) for x, _ in self.chunks()]
-        return torch.cat([f for f, _ in pairs]), torch.cat([u for _, u in pairs])
+            pairs = [
+                forward_mode(partial(self._outputs, x), theta_P, v_P) for x, _ in self.chunks(self._mine)
+            ]
+        return self._stacked([f for f, _ in pairs]), self._stacked([u for _, u in pairs])
+
+    def _stacked(self, pieces: list[Tensor]) -> Tensor:
+        """The outputs for all examples, from the pieces of this process's part."""
+        none = self.model(self.x[:1])[:0].detach()
+        return self.ranks.gathered(torch.cat([none, *pieces]), len(self))
 
     def hvp(self, theta_P: Tensor) -> Product:
         """The Hessian at a point as a function v ↦ Hv, by differentiating the gradient once more.
@@ -182,16 +215,18 @@ class Risk:
             NoDerivative: A step of the network can be differentiated once at most.
         """
         point = theta_P.detach().clone().requires_grad_()
-        kept = self._slope(point, self.x, self.y) if len(self) <= self.chunk else None
+        mine = self._mine
+        whole = 0 < mine.stop - mine.start <= self.chunk
+        kept = self._slope(point, self.x[mine], self.y[mine]) if whole else None
 
         def product(v_P: Tensor) -> Tensor:
             total, v = torch.zeros_like(v_P), v_P.to(point)
-            for x, y in self.chunks():
+            for x, y in self.chunks(mine):
                 slope = self._slope(point, x, y) if kept is None else kept
                 if slope.requires_grad:  # else the slope is the same everywhere
                     with autograd():
                         total += torch.autograd.grad(slope, point, v, retain_graph=kept is not None)[0]
-            return total
+            return self.ranks.total(total)
 
         return product
 

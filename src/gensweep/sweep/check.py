@@ -73,6 +73,11 @@ def check_together(config: Mapping[str, Any]) -> None:
             f"poison_factor={config['poison_factor']} needs a poison set, but poison_size=0; set poison_size"
         )
     check_model(config)
+    if not config["sync_batch_norm"] and config["hardware"]["processes"] in (None, 1):
+        raise InputError(
+            "sync_batch_norm=false needs the number of processes, which changes the numbers then; name it in "
+            "hardware=ddp hardware.processes=N"
+        )
     if config["augment"] and config["data"]["name"] in POINTS:
         raise InputError(f"augment=true crops images, and {config['data']['name']} has points")
     if config["optim"].get("nesterov") and not config["optim"]["momentum"]:

@@ -18,6 +18,7 @@ SCIENCE = (
     "augment",
     "clip_norm",
     "precision",
+    "sync_batch_norm",
     "reparametrise",
     "data",
     "model",
@@ -34,6 +35,8 @@ def science(config: Mapping[str, Any]) -> dict[str, Any]:
     chosen = {key: config[key] for key in SCIENCE}
     for group, keys in NOT_SCIENCE.items():
         chosen[group] = {k: v for k, v in chosen[group].items() if k not in keys}
+    if not config["sync_batch_norm"]:  # here alone the number of processes changes the numbers
+        chosen["batch_norm_parts"] = config.get("batch_norm_parts", config["hardware"]["processes"])
     return chosen
 
 

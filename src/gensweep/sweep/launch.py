@@ -1,25 +1,18 @@
-"""Many runs: each in a process of its own, so that none takes another with it."""
+"""Many runs: each in processes of its own, so that none takes another with it."""
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import os
 import signal
 import sys
-import threading
 import time
-import traceback
 from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
-from multiprocessing.connection import wait
 from typing import Any
 
-from gensweep.errors import Busy
+from gensweep.place import ALONE, given
+from gensweep.sweep.attempt import BUSY, FAILED, attempt, in_lockstep
+from gensweep.sweep.group import Group, settled
 from gensweep.sweep.plan import Job, Plan, plan, point
 from gensweep.table.store import WORKING
-
-FAILED, BUSY = 1, 75
 
 
 def sweep(arguments: tuple[str, ...], launcher: Any, config_dir: str | None = None) -> int:
@@ -29,6 +22,9 @@ def sweep(arguments: tuple[str, ...], launcher: Any, config_dir: str | None = No
         The exit code: 0 all of it is done, 1 a run failed or diverged, 75 one is held elsewhere.
     """
     planned = plan(arguments, True, config_dir)
+    place = given(planned.jobs[0].config)
+    if place:  # many of this process were started, each with this command
+        return in_lockstep(planned, place, remember, verdict)
     remember(planned)
     todo = [job for job in planned.jobs if not job.finished()]
     print(listing(planned, len(todo)), flush=True)
@@ -74,91 +70,55 @@ def complaint(job: Job) -> str:
     return f"{state['state']}: {state.get('reason') or 'it did not end'}; log: {job.run.folder / 'log.txt'}"
 
 
+def start(job: Job) -> int:
+    """Make one run, here or in the processes that its hardware asks for; returns the exit code."""
+    place = given(job.config)
+    if place or job.config["hardware"]["processes"] == 1:
+        return attempt(job, place or ALONE)
+    group = Group(job, on_terminal=True)
+    try:
+        while not settled([group]):
+            pass
+    finally:
+        group.kill()
+    _note_death(job, group)
+    return group.code if group.code >= 0 else FAILED
+
+
 def pool(overrides: Sequence[tuple[str, ...]], width: int, config_dir: str | None = None) -> None:
-    """Run command lines, ``width`` at a time, each in a fresh process that has torch imported already.
+    """Run command lines, ``width`` at a time, each in fresh processes that have torch imported already.
 
     Args:
         overrides: One job each.
-        width: Processes at a time.
+        width: Runs at a time.
         config_dir: A folder of the user's own yaml files.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["gensweep.run", "sklearn.datasets"])
     waiting = list(reversed(overrides))
-    running: dict[Any, tuple[Any, Job]] = {}
+    running: list[Group] = []
     total, started = len(waiting), time.monotonic()
     try:
         while waiting or running:
             while waiting and len(running) < width:
-                job = point(waiting.pop(), config_dir)
-                process = context.Process(target=_child, args=(job,))
-                process.start()
-                running[process.sentinel] = (process, job)
-            for sentinel in wait(list(running)):
-                process, job = running.pop(sentinel)
-                process.join()
-                _report(job, process.exitcode, total - len(waiting) - len(running), total, started)
+                running.append(Group(point(waiting.pop(), config_dir)))
+            for group in settled(running):
+                running.remove(group)
+                _note_death(group.job, group)
+                _report(group.job, group.code, total - len(waiting) - len(running), total, started)
     finally:
-        for process, _ in running.values():
-            process.terminate()
+        for group in running:
+            group.kill()
 
 
-def _report(job: Job, code: int | None, ended: int, total: int, started: float) -> None:
+def _note_death(job: Job, group: Group) -> None:
+    """Say in the store how a process ended that could not say so itself."""
+    if group.code < 0 and not job.finished():
+        who = f"process {group.first + 1} of {len(group.processes)} was " if len(group.processes) > 1 else ""
+        job.run.set_state("failed", reason=f"{who}killed by {signal.Signals(-group.code).name}")
+
+
+def _report(job: Job, code: int, ended: int, total: int, started: float) -> None:
     """One line per run that ended, the moment it did."""
     left = (time.monotonic() - started) / ended * (total - ended)
-    if code and code < 0 and not job.finished():
-        job.run.set_state("failed", reason=f"killed by {signal.Signals(-code).name}")
     word = "done" if code == 0 else complaint(job)
     swept = " ".join(o for o in job.overrides if not o.startswith(("experiment=", "+scale=")))
     print(f"[{ended}/{total}, {left:.0f} s left] {job.run_id} {word}  {swept}", flush=True)
-
-
-def _child(job: Job) -> None:
-    """The life of one process: it writes to the run's log, and dies with its parent."""
-    _die_with_parent()
-    job.run.folder.mkdir(parents=True, exist_ok=True)
-    with (
-        open(job.run.folder / "log.txt", "a", buffering=1) as log,
-        redirect_stdout(log),
-        redirect_stderr(log),
-    ):
-        code = attempt(job)
-    os._exit(code)
-
-
-def attempt(job: Job) -> int:
-    """Run it here; every way to fail ends in the store and in an exit code."""
-    from gensweep.run import run
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
-    try:
-        return 0 if run(job.config) == "done" else FAILED
-    except Busy as error:
-        print(error, file=sys.stderr)
-        return BUSY
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        print(f"{job.run_id} failed: {reason}; log: {job.run.folder / 'log.txt'}", file=sys.__stderr__)
-        with contextlib.suppress(OSError):  # the disk may be what failed
-            job.run.set_state("failed", reason=reason)
-            with open(job.run.folder / "log.txt", "a") as log:
-                traceback.print_exc(file=log)
-        return FAILED
-
-
-def _leave(number: int, frame: Any) -> None:
-    """End at once; Lightning would turn a termination into success. The last checkpoint is on disk."""
-    sys.exit(128 + number)
-
-
-def _die_with_parent() -> None:
-    """End this process when the one that asked for it is gone; a fork server in between outlives that one."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True).start()

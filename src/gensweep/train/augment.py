@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,20 +12,23 @@ from gensweep.rng import Stream
 PAD = 4  # pixels of border that a crop may show, as in Li et al.
 
 
-def crop_and_flip(x: Tensor, black: Tensor, rng: Stream) -> Tensor:
+def crop_and_flip(
+    x: Tensor, black: Tensor, rng: Stream, size: int | None = None, rows: np.ndarray | slice = slice(None)
+) -> Tensor:
     """Each image shifted by up to four pixels each way, and mirrored half of the time.
 
     Args:
         x: Normalised images (B, channels, H, W).
         black: What a raw 0 became in the normalisation, (1, channels, 1, 1): the colour of the border.
         rng: The step's own stream, so that a step sees the same crops wherever it runs.
+        size: Images of the whole batch that these are part of; by default these are all.
+        rows: Which of them these are.
 
     Error: Exact; pixels are moved, never mixed.
 
     Source: He et al. 2016 (1512.03385), §4.2.
     """
-    size = len(x)
-    draws = rng.integers(2 * (2 * PAD + 1) ** 2, size)
+    draws = rng.integers(2 * (2 * PAD + 1) ** 2, len(x) if size is None else size)[rows]
     shift, flip = divmod(draws, 2)
     down, right = divmod(shift, 2 * PAD + 1)
     return cropped(x, black, *(torch.from_numpy(v).to(x.device) for v in (down, right, flip)))

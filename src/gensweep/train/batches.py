@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from gensweep.ranks import Ranks
 from gensweep.rng import Stream
 
-Batch = tuple[Tensor, Tensor, Tensor, Tensor]
+
+class Batch(NamedTuple):
+    """What this process has of the clean and the poison batch of one step.
+
+    Args:
+        x, y: Its clean examples.
+        poison_x, poison_y: Its poison examples.
+        sizes: Examples of the whole clean and of the whole poison batch, those of all processes.
+    """
+
+    x: Tensor
+    y: Tensor
+    poison_x: Tensor
+    poison_y: Tensor
+    sizes: tuple[int, int]
 
 
 @dataclass
@@ -19,7 +35,8 @@ class Batches:
     """A clean and a poison batch for every step of an epoch.
 
     An epoch is one pass over the clean examples; the poison examples turn at a pace of their own, so that
-    the number of steps depends on neither β nor the size of the poison set.
+    the number of steps depends on neither β nor the size of the poison set. Several processes share each
+    batch: the same examples meet in it, however many they are.
 
     Args:
         clean: Inputs and labels of train and confusion set.
@@ -27,6 +44,7 @@ class Batches:
         batch_size: Examples per batch, clean and poison alike; the last clean batch may be smaller.
         rng: Orders come from its children ``clean`` and ``poison``.
         epoch: Tells the epoch that begins.
+        ranks: The processes that share each batch.
     """
 
     clean: tuple[Tensor, Tensor]
@@ -34,6 +52,7 @@ class Batches:
     batch_size: int
     rng: Stream
     epoch: Callable[[], int]
+    ranks: Ranks = field(default_factory=Ranks)
 
     def __len__(self) -> int:
         """Steps per epoch."""
@@ -44,13 +63,15 @@ class Batches:
         epoch = self.epoch()
         order = self._order("clean", epoch, self.clean)
         for i, chosen in enumerate(order.split(self.batch_size)):
-            poisoned = self._poison(epoch * len(self) + i)
-            yield (
-                self.clean[0][chosen],
-                self.clean[1][chosen],
-                self.poison[0][poisoned],
-                self.poison[1][poisoned],
-            )
+            yield self._shared(chosen, self._poison(epoch * len(self) + i))
+
+    def _shared(self, clean: Tensor, poison: Tensor) -> Batch:
+        """This process's part of the batch with these indices."""
+        sizes = len(clean), len(poison)
+        clean, poison = clean[self.ranks.share(sizes[0])], poison[self.ranks.share(sizes[1])]
+        return Batch(
+            self.clean[0][clean], self.clean[1][clean], self.poison[0][poison], self.poison[1][poison], sizes
+        )
 
     def _poison(self, step: int) -> Tensor:
         """Indices of the poison batch of a global step: whole batches, turn after turn."""

@@ -11,8 +11,12 @@ from typing import Any
 
 import lightning
 from lightning import Callback
+from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.pytorch.strategies import DDPStrategy
 
+from gensweep.place import Place
+from gensweep.ranks import Ranks
 from gensweep.train.checkpoint import SafeCheckpointIO, usable
 from gensweep.train.task import Task
 
@@ -25,7 +29,6 @@ def fit(
     write: Callable[[Path, bytes], None],
     callbacks: Sequence[Callback],
     logger: Any,
-    accelerator: str = "cpu",
 ) -> None:
     """Train to the end of the budget, with a checkpoint after every check.
 
@@ -37,7 +40,6 @@ def fit(
         write: Puts bytes at a path in one step.
         callbacks: Run in this order, before the checkpoint is written.
         logger: A Lightning logger.
-        accelerator: As Lightning calls it.
 
     Raises:
         Diverged: The loss is not finite; the checkpoint before that is still there.
@@ -51,21 +53,56 @@ def fit(
         enable_version_counter=False,
     )
     trainer = lightning.Trainer(
-        accelerator=accelerator,
-        devices=1,
+        **hardware(task.ranks),
         max_epochs=task.protocol.max_epochs,
         max_steps=-1 if task.protocol.max_steps is None else task.protocol.max_steps,
         gradient_clip_val=task.protocol.clip_norm,
         callbacks=[*callbacks, saved, *([RichProgressBar(refresh_rate=50)] if on_terminal() else [])],
         logger=logger,
-        plugins=[SafeCheckpointIO(write)],
+        plugins=[SafeCheckpointIO(write), Joined(task.ranks.place)],
         enable_progress_bar=on_terminal(),
         enable_model_summary=False,
         num_sanity_val_steps=0,
         log_every_n_steps=10**9,
     )
     resume = folder / CHECKPOINT
-    trainer.fit(task, ckpt_path=resume if usable(resume) else None, weights_only=True)
+    there = task.ranks.agreed(task.ranks.writes and usable(resume))
+    trainer.fit(task, ckpt_path=resume if there else None, weights_only=True)
+
+
+def hardware(ranks: Ranks) -> dict[str, Any]:
+    """Lightning's words for where this process computes, and with how many others."""
+    place, kind = ranks.place, ranks.device.type
+    if place.world == 1:
+        return {"accelerator": kind, "devices": [ranks.device.index] if kind == "cuda" else 1}
+    # The statistics of batch norm are the same everywhere (whole_batch.py): no buffers to send around.
+    strategy = DDPStrategy(broadcast_buffers=False)
+    nodes = place.world // place.locals
+    return {"accelerator": kind, "devices": place.locals, "num_nodes": nodes, "strategy": strategy}
+
+
+class Joined(LightningEnvironment):
+    """Processes that have met already, whoever started them."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self.place = place
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        """Lightning starts none."""
+        return True
+
+    def local_rank(self) -> int:
+        """Which on this machine."""
+        return self.place.local
+
+    def node_rank(self) -> int:
+        """Which machine."""
+        return self.place.rank // self.place.locals
+
+    def teardown(self) -> None:
+        """Leave the variables of whoever started this process as they are."""
 
 
 def on_terminal() -> bool:

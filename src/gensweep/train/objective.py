@@ -23,7 +23,10 @@ def unlikelihood(logits_BC: Tensor, y_B: Tensor) -> Tensor:
 
 
 def objective(
-    clean: tuple[Tensor, Tensor], poison: tuple[Tensor, Tensor] | None, poison_factor: float
+    clean: tuple[Tensor, Tensor],
+    poison: tuple[Tensor, Tensor] | None,
+    poison_factor: float,
+    sizes: tuple[float, float] | None = None,
 ) -> Tensor:
     """(1−β)·mean CE over the clean batch + β·mean −log(1−p_y) over the poison batch, in nats.
 
@@ -31,10 +34,15 @@ def objective(
 
     Args:
         clean: Logits and labels of train and confusion examples.
-        poison: Logits and true labels of poison examples, or None where β = 0.
+        poison: Logits and true labels of poison examples; None where β = 0.
         poison_factor: β in [0, 1).
+        sizes: What the sums over both batches are divided by, by default their numbers of examples. With W
+            processes it is a W-th of the examples of all, so that the mean over the processes is the mean
+            over all examples, whoever holds how many.
     """
-    attraction = F.cross_entropy(*clean)
+    n = sizes[0] if sizes else len(clean[1])
+    attraction = F.cross_entropy(*clean, reduction="sum") / n
     if poison is None:
         return attraction
-    return (1 - poison_factor) * attraction + poison_factor * unlikelihood(*poison).mean()
+    m = sizes[1] if sizes else len(poison[1])
+    return (1 - poison_factor) * attraction + poison_factor * (unlikelihood(*poison).sum() / m)

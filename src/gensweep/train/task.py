@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,11 +19,13 @@ from torchmetrics import MeanMetric
 from gensweep.data.base import Data
 from gensweep.data.resident import normaliser, resident
 from gensweep.models.build import drawn
+from gensweep.ranks import current
 from gensweep.rng import Stream
 from gensweep.train.augment import crop_and_flip
 from gensweep.train.batches import Batch, Batches
 from gensweep.train.objective import objective, unlikelihood
 from gensweep.train.schedule import Schedule
+from gensweep.train.whole_batch import whole_batch
 
 EVALUATION_CHUNK = 10_000
 
@@ -64,15 +68,26 @@ class Task(lightning.LightningModule):
 
     At each check every split is evaluated apart, in eval mode: ``train_loss``, ``train_accuracy``, and
     the same of ``confusion``, ``poison`` (whose loss is −log(1−p_y)) and ``test``; ``clean_loss``, which the
-    target is for, is over train and confusion set together.
+    target is for, is over train and confusion set together. Several processes share each batch and each
+    evaluation, and end with the weights of one, up to rounding.
+
+    Args:
+        model: The network.
+        data: The splits.
+        protocol: How it is trained.
+        rng: Orders, crops and dropout come from its children.
+        sync_batch_norm: Whether batch norm sees the whole batch, or each process's own part of it.
 
     Raises:
         Diverged: When the objective or the clean loss is not finite; no checkpoint is written after that.
     """
 
-    def __init__(self, model: nn.Module, data: Data, protocol: Protocol, rng: Stream) -> None:
+    def __init__(
+        self, model: nn.Module, data: Data, protocol: Protocol, rng: Stream, sync_batch_norm: bool = True
+    ) -> None:
         super().__init__()
         self.model, self.data, self.protocol, self.rng = model, data, protocol, rng
+        self.ranks, self.sync_batch_norm = current(), sync_batch_norm
         self.running_objective = MeanMetric()
         self.clean_loss = math.inf
         self.drops = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in model.modules())
@@ -93,7 +108,8 @@ class Task(lightning.LightningModule):
         poison = self.splits["poison"]
         if self.protocol.poison_factor == 0:
             poison = poison[0][:0], poison[1][:0]
-        return Batches(clean, poison, self.protocol.batch_size, self.rng, lambda: self.current_epoch)
+        size, now = self.protocol.batch_size, lambda: self.current_epoch
+        return Batches(clean, poison, size, self.rng, now, self.ranks)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """The batches are there already; asking costs as much as a small network's forward pass."""
@@ -114,23 +130,37 @@ class Task(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The objective of one clean and one poison batch, seen in one forward pass."""
-        x, y, poison_x, poison_y = batch
-        x = torch.cat([x, poison_x])
+        x, y = torch.cat([batch.x, batch.poison_x]), batch.y
         if self.protocol.augment:
-            x = crop_and_flip(x, self.black, self.rng.child("augment", self.global_step))
-        outputs = self.outputs(x)
-        poison = (outputs[len(y) :], poison_y) if len(poison_y) else None
-        loss = objective((outputs[: len(y)], y), poison, self.protocol.poison_factor)
-        if not torch.isfinite(loss):
-            raise Diverged(f"the objective became {loss.item()} at update {self.global_step}")
-        self.running_objective.update(loss.detach())
+            rng = self.rng.child("augment", self.global_step)
+            x = crop_and_flip(x, self.black, rng, sum(batch.sizes), self.rows(batch))
+        outputs = self.outputs(x, batch)
+        world = self.ranks.place.world
+        sizes = batch.sizes[0] / world, batch.sizes[1] / world
+        poison = (outputs[len(y) :], batch.poison_y) if sizes[1] else None
+        loss = objective((outputs[: len(y)], y), poison, self.protocol.poison_factor, sizes)
+        whole = self.ranks.total(loss.detach()) / world
+        if not torch.isfinite(whole):
+            raise Diverged(f"the objective became {whole.item()} at update {self.global_step}")
+        self.running_objective.update(whole)
         return loss
 
-    def outputs(self, x: Tensor) -> Tensor:
+    def outputs(self, x: Tensor, batch: Batch) -> Tensor:
         """What the network says; with dropout, what it says under the stream of this step."""
-        if not self.drops:
-            return self.model(x)
-        return drawn(lambda: self.model(x), self.rng.child("dropout", self.global_step))
+        with contextlib.ExitStack() as stack:
+            if self.ranks.several:
+                rows = torch.from_numpy(self.rows(batch)).to(x.device)
+                stack.enter_context(
+                    whole_batch(self.model, self.ranks, rows, sum(batch.sizes), self.sync_batch_norm)
+                )
+            if not self.drops:
+                return self.model(x)
+            return drawn(lambda: self.model(x), self.rng.child("dropout", self.global_step))
+
+    def rows(self, batch: Batch) -> np.ndarray:
+        """Which examples of the whole batch, clean ones first, this process has."""
+        clean, poison = map(self.ranks.share, batch.sizes)
+        return np.r_[clean, batch.sizes[0] + poison.start : batch.sizes[0] + poison.stop]
 
     def on_train_epoch_end(self) -> None:
         """Evaluate every split; stop here if the target is reached."""
@@ -168,20 +198,23 @@ class Task(lightning.LightningModule):
         """Loss and accuracy of each split that has examples, in eval mode."""
         was_training = self.model.training
         self.model.eval()
-        numbers: dict[str, float] = {}
-        sums: dict[str, tuple[float, int]] = {}
-        for name, (x, y) in self.splits.items():
-            if len(y):
-                logits = torch.cat([self.model(part) for part in x.split(EVALUATION_CHUNK)]).double()
-                losses = (
-                    unlikelihood(logits, y)
-                    if name == "poison"
-                    else F.cross_entropy(logits, y, reduction="none")
-                )
-                sums[name] = losses.sum().item(), len(y)
-                numbers[f"{name}_loss"] = losses.mean().item()
-                numbers[f"{name}_accuracy"] = (logits.argmax(1) == y).double().mean().item()
+        names = [name for name, (_, y) in self.splits.items() if len(y)]
+        sums = self.ranks.total(torch.stack([self._sums(name) for name in names])).tolist()
         self.model.train(was_training)
-        clean = [sums[name] for name in ("train", "confusion") if name in sums]
-        numbers["clean_loss"] = self.clean_loss = sum(loss for loss, _ in clean) / sum(n for _, n in clean)
+        numbers: dict[str, float] = {}
+        for name, (loss, right, n) in zip(names, sums, strict=True):
+            numbers |= {f"{name}_loss": loss / n, f"{name}_accuracy": right / n}
+        clean = [s for name, s in zip(names, sums, strict=True) if name in ("train", "confusion")]
+        numbers["clean_loss"] = self.clean_loss = sum(s[0] for s in clean) / sum(s[2] for s in clean)
         return numbers
+
+    def _sums(self, name: str) -> Tensor:
+        """Of this process's part of a split: the summed loss, the number classified right, the number."""
+        mine = self.ranks.share(len(self.splits[name][1]))
+        x, y = (part[mine] for part in self.splits[name])
+        if not len(y):
+            return torch.zeros(3, dtype=torch.float64, device=self.device)
+        logits = torch.cat([self.model(part) for part in x.split(EVALUATION_CHUNK)]).double()
+        losses = unlikelihood(logits, y) if name == "poison" else F.cross_entropy(logits, y, reduction="none")
+        right = (logits.argmax(1) == y).sum()
+        return torch.stack([losses.sum(), right.double(), torch.full_like(losses[0], len(y))])

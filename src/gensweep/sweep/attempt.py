@@ -1,0 +1,131 @@
+"""One run in this process: every way to fail ends in the store and in an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from typing import Any
+
+from gensweep.errors import Busy, InputError
+from gensweep.place import ALONE, Place
+from gensweep.sweep.plan import Job, Plan
+
+FAILED, BAD_INPUT, BUSY = 1, 2, 75
+
+
+def attempt(job: Job, place: Place = ALONE) -> int:
+    """Run it here, with whatever others share it.
+
+    Args:
+        job: What to run.
+        place: Which of how many processes this one is.
+
+    Returns:
+        The exit code.
+    """
+    from gensweep.ranks import joined
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
+    try:
+        with joined(place, job.config["hardware"]["accelerator"]):
+            return tried(job)
+    except InputError as error:
+        print(f"gensweep: {error}", file=sys.__stderr__)
+        return BAD_INPUT
+    except Exception as error:
+        return failed(job, error, place)
+
+
+def tried(job: Job) -> int:
+    """Run it among those who have met; what goes wrong beyond that is the caller's."""
+    from gensweep.run import run
+
+    try:
+        return 0 if run(job.config) == "done" else FAILED
+    except Busy as error:
+        print(error, file=sys.stderr)
+        return BUSY
+
+
+def failed(job: Job, error: Exception, place: Place) -> int:
+    """Keep what went wrong; of several processes the first has the reason, the others only lost it."""
+    who = f"process {place.rank + 1} of {place.world}: " if place.world > 1 else ""
+    reason = f"{who}{type(error).__name__}: {error}".splitlines()[0]
+    log = job.run.folder / "log.txt"
+    with contextlib.suppress(OSError):  # the disk may be what failed
+        if place.world == 1 or job.run.state()["state"] != "failed":
+            print(f"{job.run_id} failed: {reason}; log: {log}", file=sys.__stderr__)
+            job.run.set_state("failed", reason=reason)
+        with open(log, "a") as lines:
+            traceback.print_exception(error, file=lines)
+        return FAILED
+    print(f"{job.run_id} failed: {reason}", file=sys.__stderr__)
+    return FAILED
+
+
+def in_lockstep(
+    planned: Plan, place: Place, remember: Callable[[Plan], None], verdict: Callable[[Plan], int]
+) -> int:
+    """Run job after job together with the other processes that were started with this command.
+
+    Args:
+        planned: The grid.
+        place: Which of how many processes this one is.
+        remember: What rank 0 does before.
+        verdict: What it does after.
+
+    Returns:
+        The exit code.
+    """
+    from gensweep.ranks import joined
+
+    with joined(place, planned.jobs[0].config["hardware"]["accelerator"]) as ranks:
+        todo = ranks.agreed([job.run_id for job in planned.jobs if not job.finished()])
+        if ranks.writes:
+            remember(planned)
+            print(f"{len(planned.jobs)} runs: {len(todo)} to do, by {place.world} processes", flush=True)
+        for job in (job for job in planned.jobs if job.run_id in todo):
+            try:
+                tried(job)
+            except Exception as error:  # the others are lost for this one, and it for them
+                return failed(job, error, place)
+        return ranks.agreed(verdict(planned) if ranks.writes else 0)
+
+
+def child(job: Job, place: Place, on_terminal: bool) -> None:
+    """The life of a process: it writes to the run's log, and dies with its parent."""
+    _die_with_parent()
+    job.run.folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        if place.rank or not on_terminal:
+            log = stack.enter_context(open(job.run.folder / "log.txt", "a", buffering=1))
+            stack.enter_context(redirect_stdout(log))
+            stack.enter_context(redirect_stderr(log))
+        code = attempt(job, place)
+        sys.stdout.flush()
+    os._exit(code)
+
+
+def _leave(number: int, frame: Any) -> None:
+    """End at once; Lightning would turn a termination into success. The last checkpoint is on disk."""
+    sys.exit(128 + number)
+
+
+def _die_with_parent() -> None:
+    """End this process when the one that asked for it is gone; a fork server in between outlives that one."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()

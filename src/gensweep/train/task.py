@@ -25,7 +25,7 @@ from gensweep.train.augment import crop_and_flip
 from gensweep.train.batches import Batch, Batches
 from gensweep.train.objective import objective, unlikelihood
 from gensweep.train.schedule import Schedule
-from gensweep.train.whole_batch import whole_batch
+from gensweep.train.whole_batch import average_statistics, whole_batch
 
 EVALUATION_CHUNK = 10_000
 
@@ -198,6 +198,8 @@ class Task(lightning.LightningModule):
         """Loss and accuracy of each split that has examples, in eval mode."""
         was_training = self.model.training
         self.model.eval()
+        if not self.sync_batch_norm:
+            average_statistics(self.model, self.ranks)
         names = [name for name, (_, y) in self.splits.items() if len(y)]
         sums = self.ranks.total(torch.stack([self._sums(name) for name in names])).tolist()
         self.model.train(was_training)

@@ -27,8 +27,7 @@ def whole_batch(
         ranks: The processes that share the batch.
         rows_B: Which examples of the whole batch this process has.
         size: Examples of the whole batch.
-        norms: Whether batch norm takes mean and variance over all processes; else each takes its own, and
-            what is remembered for evaluation is their average.
+        norms: Whether batch norm takes mean and variance over all processes; else each takes its own.
 
     Error: Exact, up to rounding: batch statistics are summed in float64, masks are those of one process.
     """
@@ -45,8 +44,6 @@ def whole_batch(
     finally:
         for layer in layers:
             del layer.__dict__["forward"]
-    if not norms:
-        _average(model, ranks)
 
 
 def dropped(dropout: nn.Module, rows_B: Tensor, size: int, x: Tensor) -> Tensor:
@@ -87,11 +84,11 @@ def _remember(norm: Any, mean_C: Tensor, variance_C: Tensor) -> None:
 
 
 @torch.no_grad()
-def _average(model: nn.Module, ranks: Ranks) -> None:
-    """Give all processes the mean of what their batch norms remember."""
+def average_statistics(model: nn.Module, ranks: Ranks) -> None:
+    """Give all processes the mean of what their batch norms remember, as if they did after every update."""
     norms = [m for m in model.modules() if isinstance(m, NORMS) and m.track_running_stats]
     buffers = [b for m in norms for b in (m.running_mean, m.running_var) if b is not None]
-    if buffers:
+    if buffers and ranks.several:
         whole = ranks.total(torch.cat(buffers)) / ranks.place.world
         for buffer, mean in zip(buffers, whole.split([len(b) for b in buffers]), strict=True):
             buffer.copy_(mean)

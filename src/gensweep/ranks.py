@@ -7,6 +7,7 @@ that each holds the same bits and takes the same way at every branch.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -106,6 +107,8 @@ def joined(place: Place, accelerator: str) -> Iterator[Ranks]:
     """
     global _current
     before, _current = _current, Ranks(place, device(accelerator, place.local))
+    if _current.device.type == "cuda":
+        exactly()
     if place.world > 1:
         backend = "cpu:gloo,cuda:nccl" if _current.device.type == "cuda" else "gloo"
         where = f"tcp://{place.address}" if place.address else "env://"
@@ -116,6 +119,13 @@ def joined(place: Place, accelerator: str) -> Iterator[Ranks]:
         _current = before
     if place.world > 1:  # after an error the others may never answer again
         dist.destroy_process_group()
+
+
+def exactly() -> None:
+    """Let a GPU compute float32 as float32, and the same bits each time, or name the step that cannot."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def device(accelerator: str, local: int) -> torch.device:

@@ -20,6 +20,7 @@ def story(ranks, folder):
         run.set_state("training", progress=f"as rank {ranks.place.rank} has it")
         run.commit({"rows/a.parquet": f"from rank {ranks.place.rank}".encode()})
         seen += [run.has("rows/a.parquet"), run.read("rows/a.parquet"), run.state()["progress"]]
+        ranks.agreed("both have read")
         if ranks.writes:
             (folder / "rows" / "a.parquet").write_bytes(b"flipped")
         seen += [run.forget_damaged(), run.has("rows/a.parquet")]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import lightning
@@ -19,7 +20,7 @@ from gensweep.data.resident import normaliser, resident
 from gensweep.models.build import drawn
 from gensweep.rng import Stream
 from gensweep.train.augment import crop_and_flip
-from gensweep.train.batches import Batch, Batches
+from gensweep.train.batches import Batch, Batches, Bunches
 from gensweep.train.objective import objective, unlikelihood
 from gensweep.train.schedule import Schedule
 
@@ -70,6 +71,8 @@ class Task(lightning.LightningModule):
         Diverged: When the objective or the clean loss is not finite; no checkpoint is written after that.
     """
 
+    automatic_optimization = False
+
     def __init__(self, model: nn.Module, data: Data, protocol: Protocol, rng: Stream) -> None:
         super().__init__()
         self.model, self.data, self.protocol, self.rng = model, data, protocol, rng
@@ -85,8 +88,9 @@ class Task(lightning.LightningModule):
         self.splits = {
             name: resident(s, self.data, self.device, dtype) for name, s in self.data.splits().items()
         }
+        self.batches = self._batches()
 
-    def train_dataloader(self) -> Batches:
+    def _batches(self) -> Batches:
         """Batches in an order that depends on seed and epoch alone."""
         train, confusion = self.splits["train"], self.splits["confusion"]
         clean = torch.cat([train[0], confusion[0]]), torch.cat([train[1], confusion[1]])
@@ -95,36 +99,78 @@ class Task(lightning.LightningModule):
             poison = poison[0][:0], poison[1][:0]
         return Batches(clean, poison, self.protocol.batch_size, self.rng, lambda: self.current_epoch)
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+    def train_dataloader(self) -> Bunches:
+        """The batches, as Lightning's loop meets them."""
+        return Bunches(self.batches)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """The batches are there already; asking costs as much as a small network's forward pass."""
         return batch
 
     def configure_optimizers(self) -> Any:
         """The optimiser of the protocol, and what moves its learning rate."""
         optimiser = self.protocol.optimiser(self.model.parameters())
-        updates, schedule = self.trainer.estimated_stepping_batches, self.protocol.schedule
+        updates, schedule = self.updates, self.protocol.schedule
 
         def factor(step: int) -> float:
             return schedule.factor(step / updates, self.protocol.batch_size)
 
-        return {
-            "optimizer": optimiser,
-            "lr_scheduler": {"scheduler": LambdaLR(optimiser, factor), "interval": "step"},
-        }
+        return [optimiser], [LambdaLR(optimiser, factor)]
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    @property
+    def updates(self) -> int:
+        """How many there will be, unless the target is reached before."""
+        most = self.protocol.max_epochs * len(self.batches)
+        return most if self.protocol.max_steps is None else min(most, self.protocol.max_steps)
+
+    def training_step(self, bunch: Iterator[Batch], batch_idx: int) -> None:
+        """An update for each batch, and then a look at what the objective was."""
+        first = self.global_step
+        losses = [self.update(batch) for batch in islice(bunch, self.updates - first)]
+        self.watch(first, torch.stack(losses))
+
+    def update(self, batch: Batch) -> Tensor:
+        """Move the weights once; what the objective was before."""
+        optimiser = self.trainer.optimizers[0]
+        loss = self.objective(batch)
+        optimiser.zero_grad()
+        self.differentiate(loss)
+        if self.protocol.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.protocol.clip_norm)
+        # Lightning's own step around the optimiser's takes 0.1 ms; its count is what it is needed for.
+        count = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        count.increment_ready()
+        optimiser.step()
+        count.increment_completed()
+        if self.protocol.schedule.shape != "constant":
+            self.lr_schedulers().step()
+        return loss.detach()
+
+    def differentiate(self, loss: Tensor) -> None:
+        """Work out the gradient; with several processes Lightning lets them meet in it."""
+        if self.trainer.world_size > 1:
+            self.manual_backward(loss)
+        else:
+            loss.backward()
+
+    def objective(self, batch: Batch) -> Tensor:
         """The objective of one clean and one poison batch, seen in one forward pass."""
         x, y, poison_x, poison_y = batch
-        x = torch.cat([x, poison_x])
+        if len(poison_y):
+            x = torch.cat([x, poison_x])
         if self.protocol.augment:
             x = crop_and_flip(x, self.black, self.rng.child("augment", self.global_step))
         outputs = self.outputs(x)
         poison = (outputs[len(y) :], poison_y) if len(poison_y) else None
-        loss = objective((outputs[: len(y)], y), poison, self.protocol.poison_factor)
-        if not torch.isfinite(loss):
-            raise Diverged(f"the objective became {loss.item()} at update {self.global_step}")
-        self.running_objective.update(loss.detach())
-        return loss
+        return objective((outputs[: len(y)], y), poison, self.protocol.poison_factor)
+
+    def watch(self, first: int, losses: Tensor) -> None:
+        """Average the objectives of the updates from ``first`` on, if they are finite numbers."""
+        wrong = (~torch.isfinite(losses)).nonzero()
+        if len(wrong):
+            at = int(wrong[0])
+            raise Diverged(f"the objective became {losses[at].item()} at update {first + at}")
+        self.running_objective.update(losses)
 
     def outputs(self, x: Tensor) -> Tensor:
         """What the network says; with dropout, what it says under the stream of this step."""

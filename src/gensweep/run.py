@@ -26,7 +26,8 @@ from gensweep.table.shards import encoded
 from gensweep.table.store import DIVERGED, TRAINED, Run, Store, write_atomically
 from gensweep.train.callback import MeasureAtEnd, Progress
 from gensweep.train.fit import CHECKPOINT, fit, on_terminal
-from gensweep.train.task import Diverged, Protocol, Task
+from gensweep.train.protocol import Protocol
+from gensweep.train.task import Diverged, Task
 
 # Measures of all runs draw from one seed: nets that are compared meet the same directions.
 MEASURE_SEED = 0

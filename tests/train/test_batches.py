@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gensweep.rng import Stream
-from gensweep.train.batches import Batches
+from gensweep.train.batches import Batches, Bunches
 
 
 def examples(n, offset=0):
@@ -80,3 +80,14 @@ def test_without_poison_the_poison_batch_is_empty():
     for _, _, poison_x, poison_y, _ in batches(poison=0):
         assert poison_x.shape == (0, 1)
         assert len(poison_y) == 0
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 20])
+def test_bunches_are_the_batches_some_at_a_time(size):
+    bunches = Bunches(batches(size=4), size)
+    found = [list(bunch) for bunch in bunches]
+    assert len(found) == len(bunches)
+    assert [len(bunch) for bunch in found[:-1]] == [size] * (len(bunches) - 1)
+    together = list(itertools.chain(*found))
+    assert clean(together) == clean(batches(size=4))
+    assert poison(together) == poison(batches(size=4))

@@ -16,7 +16,8 @@ from gensweep.ranks import Ranks
 from gensweep.rng import Stream
 from gensweep.table.store import write_atomically
 from gensweep.train.fit import fit
-from gensweep.train.task import Diverged, Protocol, Task
+from gensweep.train.protocol import Protocol
+from gensweep.train.task import Diverged, Task
 from tests.pair import pair
 
 pytestmark = pytest.mark.xdist_group("pair")

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from lightning import Callback
 
+from gensweep.rng import Stream
+from gensweep.train.batches import Bunches
 from gensweep.train.callback import MeasureAtEnd
 from gensweep.train.fit import CHECKPOINT
 from gensweep.train.schedule import Schedule
@@ -127,6 +129,36 @@ def test_a_nan_in_the_data_diverges_at_once_without_a_checkpoint(task, data, tra
     assert not (tmp_path / "run" / CHECKPOINT).exists()
 
 
+@pytest.mark.parametrize("size", [1, 2, 20])
+def test_the_update_that_diverged_is_named(task, data, train, monkeypatch, size):
+    """Example 3 is spoilt when epoch 2 begins, and met in one of its three steps."""
+
+    class Spoil(Callback):
+        def on_train_epoch_start(self, trainer, pl_module):
+            if trainer.current_epoch == 2:
+                pl_module.batches.clean[0][3] = math.nan
+
+    monkeypatch.setattr("gensweep.train.task.Bunches", lambda batches: Bunches(batches, size))
+    order = Stream(0).child("train", "clean", 2).permutation(24).tolist()
+    with pytest.raises(Diverged, match=rf"became nan at update {2 * 3 + order.index(3) // 8}$"):
+        train(task(data), callbacks=[Spoil()])
+
+
+@pytest.mark.parametrize("limit", [{}, {"max_steps": 7}, {"max_steps": 8}, {"max_steps": 9}])
+def test_how_many_steps_make_a_bunch_changes_no_bit(task, data, train, weights, monkeypatch, limit):
+    ends, facts, rates = [], [], Rates()
+    settings = {"dropout": 0.5, "batch_size": 5, "schedule": Schedule("cosine"), **limit}
+    for size in (1, 3, 20):
+        monkeypatch.setattr("gensweep.train.task.Bunches", lambda b, size=size: Bunches(b, size))
+        one = task(data, **settings)
+        end = MeasureAtEnd(torch.zeros(1), lambda solution, outcome: facts.append(outcome))
+        train(one, f"by {size}", [end, rates])
+        ends.append(weights(one))
+    assert len(set(ends)) == 1
+    assert facts == [facts[0]] * 3
+    assert len(rates.rates) == 3 * facts[0]["updates"] == 3 * limit.get("max_steps", 30)
+
+
 @pytest.mark.parametrize(("batch_size", "what"), [(8, "objective"), (64, "clean loss")])
 def test_the_checkpoint_before_a_divergence_stays_as_it_was(
     task, data, train, tmp_path, weights, batch_size, what
@@ -173,8 +205,10 @@ class Rates(Callback):
     def __init__(self):
         self.rates = []
 
-    def on_before_optimizer_step(self, trainer, pl_module, optimizer):
-        self.rates.append(optimizer.param_groups[0]["lr"])
+    def on_train_start(self, trainer, pl_module):
+        trainer.optimizers[0].register_step_pre_hook(
+            lambda optimiser, *_: self.rates.append(optimiser.param_groups[0]["lr"])
+        )
 
 
 def test_the_schedule_moves_the_learning_rate_at_its_milestones(task, data, train):
@@ -192,15 +226,20 @@ def test_milestones_are_fractions_of_the_updates_that_there_will_be(task, data, 
 
 def test_a_clipped_gradient_has_the_largest_norm_allowed(task, data, train):
     class Norms(Callback):
-        def on_before_optimizer_step(self, trainer, pl_module, optimizer):
-            seen.append(torch.cat([p.grad.flatten() for p in pl_module.model.parameters()]).norm().item())
+        def on_train_start(self, trainer, pl_module):
+            trainer.optimizers[0].register_step_pre_hook(
+                lambda *_: seen.append(torch.cat([p.grad.flatten() for p in pl_module.model.parameters()]))
+            )
 
     seen = []
+    train(task(data), "free", callbacks=[Norms()])
+    assert max(g.norm().item() for g in seen) > 0.02
+    seen.clear()
     train(task(data, clip_norm=0.02), callbacks=[Norms()])
-    assert max(seen) > 0.02  # what Lightning clips comes after this hook
+    assert max(g.norm().item() for g in seen) == pytest.approx(0.02, rel=1e-4)
     clipped, free = task(data, clip_norm=1e-12, optimiser=sgd), task(data, optimiser=sgd)
     before = [p.clone() for p in clipped.model.parameters()]
-    for one, folder in ((clipped, "clipped"), (free, "free")):
+    for one, folder in ((clipped, "clipped"), (free, "unclipped")):
         train(one, folder)
     assert (
         max((p - q).abs().max().item() for p, q in zip(before, clipped.model.parameters(), strict=True))

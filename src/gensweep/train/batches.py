@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -53,6 +54,7 @@ class Batches:
     rng: Stream
     epoch: Callable[[], int]
     ranks: Ranks = field(default_factory=Ranks)
+    _turn: tuple[int, Tensor] = field(default=(-1, torch.zeros(0)), init=False, repr=False)
 
     def __len__(self) -> int:
         """Steps per epoch."""
@@ -68,20 +70,47 @@ class Batches:
     def _shared(self, clean: Tensor, poison: Tensor) -> Batch:
         """This process's part of the batch with these indices."""
         sizes = len(clean), len(poison)
-        clean, poison = clean[self.ranks.share(sizes[0])], poison[self.ranks.share(sizes[1])]
-        return Batch(
-            self.clean[0][clean], self.clean[1][clean], self.poison[0][poison], self.poison[1][poison], sizes
-        )
+        if self.ranks.several:
+            clean, poison = clean[self.ranks.share(sizes[0])], poison[self.ranks.share(sizes[1])]
+        poisoned = (self.poison[0][poison], self.poison[1][poison]) if sizes[1] else self.poison
+        return Batch(self.clean[0][clean], self.clean[1][clean], *poisoned, sizes)
 
     def _poison(self, step: int) -> Tensor:
         """Indices of the poison batch of a global step: whole batches, turn after turn."""
         n = len(self.poison[1])
+        if n == 0:
+            return self.poison[1]
         size = min(self.batch_size, n)
-        if size == 0:
-            return torch.zeros(0, dtype=torch.int64, device=self.poison[1].device)
         turn, place = divmod(step, n // size)
-        return self._order("poison", turn, self.poison)[place * size : (place + 1) * size]
+        if turn != self._turn[0]:  # drawing an order costs more than a small network's step
+            self._turn = turn, self._order("poison", turn, self.poison)
+        return self._turn[1][place * size : (place + 1) * size]
 
     def _order(self, name: str, turn: int, examples: tuple[Tensor, Tensor]) -> Tensor:
         order = self.rng.child(name, turn).permutation(len(examples[1]))
         return torch.from_numpy(order).to(examples[1].device)
+
+
+@dataclass(frozen=True)
+class Bunches:
+    """The same batches, some at a time, cut when they are asked for.
+
+    Lightning's loop costs about 0.3 ms per turn, which is as much as a small network's step; so a turn of
+    it is a bunch of steps.
+
+    Args:
+        batches: What is bunched.
+        size: Batches per bunch; the last one may be smaller.
+    """
+
+    batches: Batches
+    size: int = 20
+
+    def __len__(self) -> int:
+        """Bunches per epoch."""
+        return math.ceil(len(self.batches) / self.size)
+
+    def __iter__(self) -> Iterator[Iterator[Batch]]:
+        """The bunches of the current epoch; each must be used up before the next one."""
+        batches = iter(self.batches)
+        return (islice(batches, self.size) for _ in range(len(self)))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import lightning
@@ -22,9 +22,9 @@ from gensweep.models.build import drawn
 from gensweep.ranks import current
 from gensweep.rng import Stream
 from gensweep.train.augment import crop_and_flip
-from gensweep.train.batches import Batch, Batches
+from gensweep.train.batches import Batch, Batches, Bunches
 from gensweep.train.objective import objective, unlikelihood
-from gensweep.train.schedule import Schedule
+from gensweep.train.protocol import Protocol
 from gensweep.train.whole_batch import average_statistics, whole_batch
 
 EVALUATION_CHUNK = 10_000
@@ -32,35 +32,6 @@ EVALUATION_CHUNK = 10_000
 
 class Diverged(Exception):
     """The loss is no longer a finite number."""
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How a network is trained.
-
-    Args:
-        poison_factor: β in [0, 1).
-        batch_size: Examples per clean and per poison batch.
-        optimiser: From parameters to an optimiser.
-        max_epochs: Passes over the clean examples.
-        max_steps: Updates, or None.
-        target_loss: Stop at the first check with a clean loss at or below this, nats, or None.
-        check_every: Epochs between checks: evaluation, stop, checkpoint.
-        schedule: The factor on the learning rate.
-        augment: Whether training images are cropped and flipped at random.
-        clip_norm: Largest norm of the gradient, or None.
-    """
-
-    poison_factor: float
-    batch_size: int
-    optimiser: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
-    max_epochs: int
-    max_steps: int | None = None
-    target_loss: float | None = None
-    check_every: int = 1
-    schedule: Schedule = field(default_factory=Schedule)
-    augment: bool = False
-    clip_norm: float | None = None
 
 
 class Task(lightning.LightningModule):
@@ -82,6 +53,8 @@ class Task(lightning.LightningModule):
         Diverged: When the objective or the clean loss is not finite; no checkpoint is written after that.
     """
 
+    automatic_optimization = False
+
     def __init__(
         self, model: nn.Module, data: Data, protocol: Protocol, rng: Stream, sync_batch_norm: bool = True
     ) -> None:
@@ -100,8 +73,9 @@ class Task(lightning.LightningModule):
         self.splits = {
             name: resident(s, self.data, self.device, dtype) for name, s in self.data.splits().items()
         }
+        self.batches = self._batches()
 
-    def train_dataloader(self) -> Batches:
+    def _batches(self) -> Batches:
         """Batches in an order that depends on seed and epoch alone."""
         train, confusion = self.splits["train"], self.splits["confusion"]
         clean = torch.cat([train[0], confusion[0]]), torch.cat([train[1], confusion[1]])
@@ -111,26 +85,66 @@ class Task(lightning.LightningModule):
         size, now = self.protocol.batch_size, lambda: self.current_epoch
         return Batches(clean, poison, size, self.rng, now, self.ranks)
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+    def train_dataloader(self) -> Bunches:
+        """The batches, as Lightning's loop meets them."""
+        return Bunches(self.batches)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """The batches are there already; asking costs as much as a small network's forward pass."""
         return batch
 
     def configure_optimizers(self) -> Any:
         """The optimiser of the protocol, and what moves its learning rate."""
         optimiser = self.protocol.optimiser(self.model.parameters())
-        updates, schedule = self.trainer.estimated_stepping_batches, self.protocol.schedule
+        updates, schedule = self.updates, self.protocol.schedule
 
         def factor(step: int) -> float:
             return schedule.factor(step / updates, self.protocol.batch_size)
 
-        return {
-            "optimizer": optimiser,
-            "lr_scheduler": {"scheduler": LambdaLR(optimiser, factor), "interval": "step"},
-        }
+        self.pace = LambdaLR(optimiser, factor)
+        return [optimiser], [self.pace]
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    @property
+    def updates(self) -> int:
+        """How many there will be, unless the target is reached before."""
+        most = self.protocol.max_epochs * len(self.batches)
+        return most if self.protocol.max_steps is None else min(most, self.protocol.max_steps)
+
+    def training_step(self, bunch: Iterator[Batch], batch_idx: int) -> None:
+        """An update for each batch, and then a look at what the objective was."""
+        first = self.global_step
+        losses = [self.update(batch) for batch in islice(bunch, self.updates - first)]
+        self.watch(first, torch.stack(losses))
+
+    def update(self, batch: Batch) -> Tensor:
+        """Move the weights once; what the objective was before."""
+        optimiser = self.trainer.optimizers[0]
+        loss = self.objective(batch)
+        optimiser.zero_grad()
+        self.differentiate(loss)
+        if self.protocol.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.protocol.clip_norm)
+        # Lightning's own step around the optimiser's takes 0.1 ms; its count is what it is needed for.
+        count = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        count.increment_ready()
+        optimiser.step()
+        count.increment_completed()
+        if self.protocol.schedule.shape != "constant":
+            self.pace.step()
+        return loss.detach()
+
+    def differentiate(self, loss: Tensor) -> None:
+        """Work out the gradient; with several processes Lightning lets them meet in it."""
+        if self.trainer.world_size > 1:
+            self.manual_backward(loss)
+        else:
+            loss.backward()
+
+    def objective(self, batch: Batch) -> Tensor:
         """The objective of one clean and one poison batch, seen in one forward pass."""
-        x, y = torch.cat([batch.x, batch.poison_x]), batch.y
+        x, y = batch.x, batch.y
+        if batch.sizes[1]:
+            x = torch.cat([x, batch.poison_x])
         if self.protocol.augment:
             rng = self.rng.child("augment", self.global_step)
             x = crop_and_flip(x, self.black, rng, sum(batch.sizes), self.rows(batch))
@@ -138,12 +152,16 @@ class Task(lightning.LightningModule):
         world = self.ranks.place.world
         sizes = batch.sizes[0] / world, batch.sizes[1] / world
         poison = (outputs[len(y) :], batch.poison_y) if sizes[1] else None
-        loss = objective((outputs[: len(y)], y), poison, self.protocol.poison_factor, sizes)
-        whole = self.ranks.total(loss.detach()) / world
-        if not torch.isfinite(whole):
-            raise Diverged(f"the objective became {whole.item()} at update {self.global_step}")
-        self.running_objective.update(whole)
-        return loss
+        return objective((outputs[: len(y)], y), poison, self.protocol.poison_factor, sizes)
+
+    def watch(self, first: int, losses: Tensor) -> None:
+        """Average the objectives of the updates from ``first`` on, if they are finite numbers."""
+        losses = self.ranks.total(losses) / self.ranks.place.world
+        wrong = (~torch.isfinite(losses)).nonzero()
+        if len(wrong):
+            at = int(wrong[0])
+            raise Diverged(f"the objective became {losses[at].item()} at update {first + at}")
+        self.running_objective.update(losses)
 
     def outputs(self, x: Tensor, batch: Batch) -> Tensor:
         """What the network says; with dropout, what it says under the stream of this step."""

@@ -121,6 +121,20 @@ def numbers(table):
     return table.drop(columns=["train_seconds", "seconds"])
 
 
+def test_tasks_of_slurm_make_the_same_bits(undisturbed, tmp_path):
+    """Two tasks of one step on this machine, by the variables that srun sets."""
+    step = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_ID": "0", "SLURM_NTASKS": "2", "SLURM_NNODES": "1"}
+    step |= {"SLURM_STEP_NODELIST": "localhost", "SLURM_JOB_NAME": "sweep"}
+    words = command([*SHORT, "hardware=slurm", f"outputs={tmp_path}"])
+    tasks = [
+        subprocess.Popen(words, env={**os.environ, **step, "SLURM_PROCID": n, "SLURM_LOCALID": n})
+        for n in "01"
+    ]
+    assert [task.wait(timeout=120) for task in tasks] == [0, 0]
+    ours, theirs = weights(undisturbed), weights(tmp_path)
+    assert all(ours[name].tobytes() == theirs[name].tobytes() for name in ours)
+
+
 def test_a_sweep_under_torchrun_goes_through_its_runs_together(tmp_path):
     words = [
         *SHORT,

@@ -117,7 +117,7 @@ RULES: dict[str, tuple[Check, str]] = {
     "budget.target_loss": optional(POSITIVE),
     "budget.check_every": whole(1),
     "hardware.accelerator": one_of("cpu", "cuda", "auto"),
-    "hardware.processes": optional(whole(1, 4096)),
+    "hardware.processes": optional(whole(1, 128)),
     "hardware.threads": whole(1, 1024),
     "hardware.jobs": whole(1, 1024),
     "logger.flush_logs_every_n_steps": whole(1),

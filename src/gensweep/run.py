@@ -18,7 +18,7 @@ from gensweep.models.build import drawn
 from gensweep.rng import Stream
 from gensweep.rows import Row, checked
 from gensweep.solutions import loaded, other_end, saved
-from gensweep.sweep.identity import run_id, science, shards
+from gensweep.sweep.identity import data_seed, run_id, science, shards
 from gensweep.table.provenance import provenance
 from gensweep.table.shards import encoded
 from gensweep.table.store import DIVERGED, TRAINED, Run, Store, write_atomically
@@ -49,8 +49,8 @@ def run(config: dict[str, Any], say: Callable[[str], None] = print) -> str:
         for name in stored.forget_damaged():
             say(f"{name} was damaged and is made again")
         stored.set_state("training")
-        rng = Stream(config["seed"])
-        data = load(config, rng.child("data"))
+        rng, order = Stream(config["seed"]), Stream(data_seed(config))
+        data = load(config, order.child("data"))
         if data.note:
             say(data.note)
         model = drawn(lambda: build(config["model"], data), rng.child("model"))
@@ -113,7 +113,7 @@ def train(config, model, data, rng, stored: Run, say) -> None:
 
     callbacks = [Progress(progress), MeasureAtEnd(init_P, at_end)]
     logger = part(config["logger"])(save_dir=stored.folder, name="log")
-    task = Task(model, data, protocol, rng)
+    task = Task(model, data, protocol, rng, Stream(data_seed(config)).child("train"))
     fit(task, stored.folder, write_atomically, callbacks, logger, config["hardware"]["accelerator"])
 
 

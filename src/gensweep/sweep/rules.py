@@ -69,6 +69,7 @@ POSITIVE = real(0, open_low=True)
 # Dotted path -> what may stand there. A leaf that matches nothing must be text equal to the yaml's own.
 RULES: dict[str, tuple[Check, str]] = {
     "seed": whole(0),
+    "data_seed": optional(whole(0)),
     "poison_factor": real(0, 1),
     "batch_size": whole(1),
     "train_size": optional(whole(1)),

@@ -66,13 +66,23 @@ class Task(lightning.LightningModule):
     the same of ``confusion``, ``poison`` (whose loss is −log(1−p_y)) and ``test``; ``clean_loss``, which the
     target is for, is over train and confusion set together.
 
+    Args:
+        model: Trained in place.
+        data: What it is trained and evaluated on.
+        protocol: How.
+        rng: Dropout and augmentation draw from its children.
+        order: The order of the batches does; the same as ``rng`` unless given.
+
     Raises:
         Diverged: When the objective or the clean loss is not finite; no checkpoint is written after that.
     """
 
-    def __init__(self, model: nn.Module, data: Data, protocol: Protocol, rng: Stream) -> None:
+    def __init__(
+        self, model: nn.Module, data: Data, protocol: Protocol, rng: Stream, order: Stream | None = None
+    ) -> None:
         super().__init__()
         self.model, self.data, self.protocol, self.rng = model, data, protocol, rng
+        self.order = rng if order is None else order
         self.running_objective = MeanMetric()
         self.clean_loss = math.inf
         self.drops = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in model.modules())
@@ -93,7 +103,7 @@ class Task(lightning.LightningModule):
         poison = self.splits["poison"]
         if self.protocol.poison_factor == 0:
             poison = poison[0][:0], poison[1][:0]
-        return Batches(clean, poison, self.protocol.batch_size, self.rng, lambda: self.current_epoch)
+        return Batches(clean, poison, self.protocol.batch_size, self.order, lambda: self.current_epoch)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """The batches are there already; asking costs as much as a small network's forward pass."""

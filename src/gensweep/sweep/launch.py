@@ -82,8 +82,7 @@ def pool(overrides: Sequence[tuple[str, ...]], width: int, config_dir: str | Non
         width: Processes at a time.
         config_dir: A folder of the user's own yaml files.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["gensweep.run", "sklearn.datasets"])
+    context = prepared()
     waiting = list(reversed(overrides))
     running: dict[Any, tuple[Any, Job]] = {}
     total, started = len(waiting), time.monotonic()
@@ -103,6 +102,13 @@ def pool(overrides: Sequence[tuple[str, ...]], width: int, config_dir: str | Non
             process.terminate()
 
 
+def prepared() -> Any:
+    """Where processes come from that have torch imported already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["gensweep.run", "sklearn.datasets"])
+    return context
+
+
 def _report(job: Job, code: int | None, ended: int, total: int, started: float) -> None:
     """One line per run that ended, the moment it did."""
     left = (time.monotonic() - started) / ended * (total - ended)
@@ -115,7 +121,7 @@ def _report(job: Job, code: int | None, ended: int, total: int, started: float) 
 
 def _child(job: Job) -> None:
     """The life of one process: it writes to the run's log, and dies with its parent."""
-    _die_with_parent()
+    die_with_parent()
     job.run.folder.mkdir(parents=True, exist_ok=True)
     with (
         open(job.run.folder / "log.txt", "a", buffering=1) as log,
@@ -131,7 +137,7 @@ def attempt(job: Job) -> int:
     from gensweep.run import run
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
+        signal.signal(number, leave)
     try:
         return 0 if run(job.config) == "done" else FAILED
     except Busy as error:
@@ -147,12 +153,12 @@ def attempt(job: Job) -> int:
         return FAILED
 
 
-def _leave(number: int, frame: Any) -> None:
+def leave(number: int, frame: Any) -> None:
     """End at once; Lightning would turn a termination into success. The last checkpoint is on disk."""
     sys.exit(128 + number)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """End this process when the one that asked for it is gone; a fork server in between outlives that one."""
     parent = multiprocessing.parent_process()
     assert parent is not None

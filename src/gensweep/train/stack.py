@@ -129,7 +129,7 @@ class Stack:
 
     def logits(self, chosen_LB: Tensor) -> Tensor:
         """Logits (M, C, B) of the examples at these places, (1, B) for all networks or (M, B)."""
-        x_LBI = self.pool.x[chosen_LB]
+        x_LBI = self.pool.x.index_select(0, chosen_LB.flatten()).unflatten(0, chosen_LB.shape)
         (weight, bias), *rest = zip(self.weights[::2], self.weights[1::2], strict=True)
         if self.shared:
             z = torch.addmm(bias.flatten()[:, None], weight.flatten(0, 1), x_LBI[0].T)

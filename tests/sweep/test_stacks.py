@@ -156,14 +156,14 @@ def test_kill_9_loses_nothing_and_the_same_command_finishes(tmp_path):
     words = (*LONG, "seed=range(3)", "hardware.stack=3")
     runs = [job.run for job in jobs(*words, f"outputs={tmp_path}")]
     driver = gensweep(*words, f"outputs={tmp_path}")
-    pid = waited(lambda: trainer(runs[0]))
+    pid = waited(lambda: trainer(runs[-1]))
     driver.kill()  # first the parent: the stack dies with it
     driver.communicate(timeout=10)
     waited(lambda: not alive(pid), seconds=10)
     assert [run.manifest() for run in runs] == [{}] * 3
     assert [run.state()["state"] for run in runs] == ["interrupted"] * 3
     driver = gensweep(*words, f"outputs={tmp_path}")
-    os.kill(waited(lambda: trainer(runs[0])), signal.SIGKILL)  # then the stack: the pool does its work
+    os.kill(waited(lambda: trainer(runs[-1])), signal.SIGKILL)  # then the stack: the pool does its work
     out, err = driver.communicate(timeout=120)
     assert (driver.returncode, err) == (0, "")
     assert "[stack 1/1] 0 of 3 networks trained, then it was killed by SIGKILL; log: " in out

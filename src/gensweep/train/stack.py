@@ -94,13 +94,13 @@ class Stack:
     def ends(self) -> Iterator[End]:
         """Train; each network as soon as it has ended, with its parameters put back into it."""
         while self.alive:
-            yield from self._epoch()
+            yield from self.epoch()
             self.epochs += 1
             over = self.updates == self.last
             if self.alive and (over or self.epochs % self.protocol.check_every == 0):
                 yield from self._check(over)
 
-    def _epoch(self) -> Iterator[End]:
+    def epoch(self) -> Iterator[End]:
         """One pass over the clean examples, or what the budget leaves of it."""
         members = [0] if self.shared else list(self.alive)
         for parts in zip(*(self.batches[m] for m in members), strict=True):

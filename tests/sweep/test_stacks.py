@@ -118,13 +118,7 @@ def test_every_run_keeps_a_log_and_no_more_than_a_run_alone(both):
         assert names - {"log.txt"} <= {p.name for p in (alone / "runs" / run.run_id).rglob("*")}
 
 
-LONG = [
-    "budget.max_epochs=600",
-    "budget.check_every=600",
-    "batch_size=16",
-    "data_seed=0",
-    "precision=float64",
-]
+LONG = ["budget.max_epochs=40", "budget.check_every=40", "batch_size=2", "data_seed=0"]
 
 
 def waited(what, seconds=60):
@@ -134,7 +128,7 @@ def waited(what, seconds=60):
         found = what()
         if found:
             return found
-        time.sleep(0.02)
+        time.sleep(0.005)
     pytest.fail("waited in vain")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -104,11 +105,11 @@ class Stack:
         """One pass over the clean examples, or what the budget leaves of it."""
         members = [0] if self.shared else list(self.alive)
         for parts in zip(*(self.batches[m] for m in members), strict=True):
-            if self.alive and self.updates < self.last:
-                mine = [
-                    part for m, part in zip(members, parts, strict=True) if self.shared or m in self.alive
-                ]
-                yield from self._step([torch.stack(tensors) for tensors in zip(*mine, strict=True)])
+            if not self.alive or self.updates == self.last:
+                return
+            here = [self.shared or m in self.alive for m in members]
+            mine = itertools.compress(parts, here)
+            yield from self._step([torch.stack(tensors) for tensors in zip(*mine, strict=True)])
 
     def _step(self, batch: Sequence[Tensor]) -> Iterator[End]:
         """One update of every network; those whose objective is not finite leave."""

@@ -20,7 +20,7 @@ from gensweep.rng import Stream
 from gensweep.rows import Row, checked
 from gensweep.shared import shared
 from gensweep.solutions import loaded, other_end, saved
-from gensweep.sweep.identity import run_id, science, shards
+from gensweep.sweep.identity import data_seed, run_id, science, shards
 from gensweep.table.provenance import provenance
 from gensweep.table.shards import encoded
 from gensweep.table.store import DIVERGED, TRAINED, Run, Store, write_atomically
@@ -54,8 +54,8 @@ def run(config: dict[str, Any], say: Callable[[str], None] = print) -> str:
         for name in stored.forget_damaged():
             say(f"{name} was damaged and is made again")
         stored.set_state("training")
-        rng = Stream(config["seed"])
-        data = load(config, rng.child("data"))
+        rng, order = Stream(config["seed"]), Stream(data_seed(config))
+        data = load(config, order.child("data"))
         if data.note:
             say(data.note)
         model = drawn(lambda: build(config["model"], data), rng.child("model"))
@@ -96,23 +96,12 @@ def part(settings: dict[str, Any]) -> Callable[..., Any]:
 
 def train(config, model, data, rng, stored: Run, say) -> None:
     """Fit, and when the fit has ended, reparametrise and measure in a callback."""
-    started, how = time.monotonic(), config["reparametrise"]
-    places(model, how)  # a network without any says so before it is trained
+    started = time.monotonic()
+    places(model, config["reparametrise"])  # a network without any says so before it is trained
     init_P = Layout.of(model).pack(dict(model.named_parameters()))
-    settings = {k: config[k] for k in ("poison_factor", "batch_size", "augment", "clip_norm")}
-    schedule = part(config["schedule"])()
-    protocol = Protocol(optimiser=part(config["optim"]), schedule=schedule, **settings, **config["budget"])
 
     def at_end(trained: Solution, outcome: dict[str, Any]) -> None:
-        solution, change = reparametrised(trained, data, how, rng.child("reparametrise"))
-        facts = {
-            "state": "trained",
-            **outcome,
-            "output_change": change,
-            "train_seconds": time.monotonic() - started,
-            "data_note": data.note,
-        }
-        stored.commit(saved(solution, data, science(config), facts))
+        solution = keep(config, trained, data, outcome, stored, time.monotonic() - started)
         measure(config, solution, data, stored, say)
 
     def progress(line: str) -> None:
@@ -122,8 +111,31 @@ def train(config, model, data, rng, stored: Run, say) -> None:
 
     callbacks = [Progress(progress), MeasureAtEnd(init_P, at_end)]
     logger = part(config["logger"])(save_dir=stored.folder, name="log")
-    task = Task(model, data, protocol, rng, config["sync_batch_norm"])
+    order = Stream(data_seed(config)).child("train")
+    task = Task(model, data, protocol(config), rng, order, config["sync_batch_norm"])
     fit(task, stored.folder, write_atomically, callbacks, logger)
+
+
+def protocol(config: dict[str, Any]) -> Protocol:
+    """How the network is to be trained."""
+    settings = {k: config[k] for k in ("poison_factor", "batch_size", "augment", "clip_norm")}
+    schedule = part(config["schedule"])()
+    return Protocol(optimiser=part(config["optim"]), schedule=schedule, **settings, **config["budget"])
+
+
+def keep(config, trained: Solution, data: Data, outcome: dict[str, Any], stored: Run, seconds) -> Solution:
+    """Reparametrise what was trained and commit it with its outcome; returns what is to be measured."""
+    rng = Stream(config["seed"]).child("train", "reparametrise")
+    solution, change = reparametrised(trained, data, config["reparametrise"], rng)
+    facts = {
+        "state": "trained",
+        **outcome,
+        "output_change": change,
+        "train_seconds": seconds,
+        "data_note": data.note,
+    }
+    stored.commit(saved(solution, data, science(config), facts))
+    return solution
 
 
 def measure(config, solution: Solution, data: Data, stored: Run, say) -> None:

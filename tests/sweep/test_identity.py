@@ -6,7 +6,7 @@ import pytest
 
 from gensweep.sweep.check import coerced
 from gensweep.sweep.compose import composed
-from gensweep.sweep.identity import SCIENCE, fingerprint, flatten, run_id, science, shards
+from gensweep.sweep.identity import SCIENCE, data_seed, fingerprint, flatten, run_id, science, shards
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,7 @@ def test_what_cannot_change_the_network_does_not_move_the_name(config, override)
     "override",
     [
         "seed=1",
+        "data_seed=0",
         "poison_factor=0.1",
         "batch_size=32",
         "train_size=100",
@@ -111,3 +112,12 @@ def test_a_fingerprint_refuses_what_json_cannot_say():
 
 def test_an_empty_group_is_a_leaf():
     assert flatten({"a": {}, "b": {"c": {}}}) == {"a": {}, "b.c": {}}
+
+
+def test_without_a_data_seed_a_run_keeps_the_name_it_had_before_there_was_one(config):
+    assert config["data_seed"] is None
+    assert "data_seed" not in science(config)
+    without = {key: value for key, value in config.items() if key != "data_seed"}
+    assert data_seed(config) == data_seed(without) == 0
+    assert named("data_seed=0") != named("data_seed=1") != run_id(config)
+    assert science(composed(("data_seed=0",))[0])["data_seed"] == 0

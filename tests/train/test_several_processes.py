@@ -71,7 +71,7 @@ def trained(ranks, build, sync=True, train=19, **protocol):
     torch.set_num_threads(1)
     settings = {"poison_factor": 0.3, "batch_size": 8, "optimiser": sgd, "max_epochs": 4, **protocol}
     model = drawn(build, Stream(0).child("model")).double()
-    task = Task(model, data(train), Protocol(**settings), Stream(0).child("train"), sync)
+    task = Task(model, data(train), Protocol(**settings), Stream(0).child("train"), sync_batch_norm=sync)
     folder = ranks.agreed(tempfile.mkdtemp())
     try:
         fit(task, Path(folder), write_atomically, [], logger=False)

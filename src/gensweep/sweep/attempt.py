@@ -33,7 +33,7 @@ def attempt(job: Job, place: Place = ALONE) -> int:
     from gensweep.ranks import joined
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
+        signal.signal(number, leave)
     try:
         with joined(place, job.config["hardware"]["accelerator"]):
             return tried(job)
@@ -102,7 +102,7 @@ def in_lockstep(
 
 def child(job: Job, place: Place, on_terminal: bool) -> None:
     """The life of a process: it writes to the run's log, and dies with its parent."""
-    _die_with_parent()
+    die_with_parent()
     job.run.folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         if place.rank or not on_terminal:
@@ -114,12 +114,12 @@ def child(job: Job, place: Place, on_terminal: bool) -> None:
     os._exit(code)
 
 
-def _leave(number: int, frame: Any) -> None:
+def leave(number: int, frame: Any) -> None:
     """End at once; Lightning would turn a termination into success. The last checkpoint is on disk."""
     sys.exit(128 + number)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """End this process when the one that asked for it is gone; a fork server in between outlives that one."""
     parent = multiprocessing.parent_process()
     assert parent is not None

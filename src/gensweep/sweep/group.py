@@ -6,12 +6,20 @@ import multiprocessing
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import wait
+from typing import Any
 
 from gensweep.place import places
 from gensweep.sweep.attempt import child
 from gensweep.sweep.plan import Job
 
 GRACE = 3.0  # seconds in which the others may end by themselves, saying why
+
+
+def prepared() -> Any:
+    """Where processes come from that have torch imported already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["gensweep.run", "sklearn.datasets"])
+    return context
 
 
 class Group:
@@ -23,8 +31,7 @@ class Group:
     """
 
     def __init__(self, job: Job, on_terminal: bool = False) -> None:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["gensweep.run", "sklearn.datasets"])
+        context = prepared()
         self.job, self.code, self.first = job, 0, 0
         self.killed_at = float("inf")
         self.processes = [

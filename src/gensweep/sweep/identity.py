@@ -9,6 +9,7 @@ from typing import Any
 
 SCIENCE = (
     "seed",
+    "data_seed",
     "poison_factor",
     "batch_size",
     "train_size",
@@ -26,18 +27,30 @@ SCIENCE = (
     "schedule",
     "budget",
 )
+# Left out where it is null, so that a run from before there was such a key keeps its name.
+LATER = ("data_seed",)
 # Keys inside those groups that cannot change a number.
 NOT_SCIENCE = {"data": ("download",)}
 
 
 def science(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a composed config that can change a number."""
-    chosen = {key: config[key] for key in SCIENCE}
+    chosen = {key: config[key] for key in SCIENCE if key not in LATER or config[key] is not None}
     for group, keys in NOT_SCIENCE.items():
         chosen[group] = {k: v for k, v in chosen[group].items() if k not in keys}
     if not config["sync_batch_norm"]:  # here alone the number of processes changes the numbers
         chosen["batch_norm_parts"] = config.get("batch_norm_parts", config["hardware"]["processes"])
     return chosen
+
+
+def data_seed(config: Mapping[str, Any]) -> int:
+    """The seed of the data: of points, splits, random labels and the order of batches.
+
+    >>> data_seed({"seed": 3, "data_seed": None}), data_seed({"seed": 3, "data_seed": 0})
+    (3, 0)
+    """
+    chosen = config.get("data_seed")
+    return config["seed"] if chosen is None else chosen
 
 
 def fingerprint(settings: Any) -> str:

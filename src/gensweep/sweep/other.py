@@ -8,6 +8,7 @@ from safetensors.numpy import load
 
 from gensweep.errors import InputError
 from gensweep.sweep.check import POINTS
+from gensweep.sweep.identity import data_seed
 from gensweep.table.store import TRAINED, Run, Store
 
 
@@ -72,4 +73,4 @@ def _examples(run: Run) -> Any:
         for name in ("train", "test")
     ]
     # Points are made anew under each seed, and their numbers say nothing of where they are.
-    return config["data"], config["seed"] if config["data"]["name"] in POINTS else None, pairs
+    return config["data"], data_seed(config) if config["data"]["name"] in POINTS else None, pairs

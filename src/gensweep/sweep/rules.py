@@ -69,6 +69,7 @@ POSITIVE = real(0, open_low=True)
 # Dotted path -> what may stand there. A leaf that matches nothing must be text equal to the yaml's own.
 RULES: dict[str, tuple[Check, str]] = {
     "seed": whole(0),
+    "data_seed": optional(whole(0)),
     "poison_factor": real(0, 1),
     "batch_size": whole(1),
     "train_size": optional(whole(1)),
@@ -120,6 +121,7 @@ RULES: dict[str, tuple[Check, str]] = {
     "hardware.processes": optional(whole(1, 128)),
     "hardware.threads": whole(1, 1024),
     "hardware.jobs": whole(1, 1024),
+    "hardware.stack": whole(1),
     "logger.flush_logs_every_n_steps": whole(1),
     "measure.*.quantiles": each(real(0, 1.0000001)),
     "measure.*.epsilon": each(POSITIVE),

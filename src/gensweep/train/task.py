@@ -43,10 +43,11 @@ class Task(lightning.LightningModule):
     evaluation, and end with the weights of one, up to rounding.
 
     Args:
-        model: The network.
-        data: The splits.
-        protocol: How it is trained.
-        rng: Orders, crops and dropout come from its children.
+        model: Trained in place.
+        data: What it is trained and evaluated on.
+        protocol: How.
+        rng: Dropout and augmentation draw from its children.
+        order: The order of the batches does; the same as ``rng`` unless given.
         sync_batch_norm: Whether batch norm sees the whole batch, or each process's own part of it.
 
     Raises:
@@ -56,10 +57,17 @@ class Task(lightning.LightningModule):
     automatic_optimization = False
 
     def __init__(
-        self, model: nn.Module, data: Data, protocol: Protocol, rng: Stream, sync_batch_norm: bool = True
+        self,
+        model: nn.Module,
+        data: Data,
+        protocol: Protocol,
+        rng: Stream,
+        order: Stream | None = None,
+        sync_batch_norm: bool = True,
     ) -> None:
         super().__init__()
         self.model, self.data, self.protocol, self.rng = model, data, protocol, rng
+        self.order = rng if order is None else order
         self.ranks, self.sync_batch_norm = current(), sync_batch_norm
         self.running_objective = MeanMetric()
         self.clean_loss = math.inf
@@ -83,7 +91,7 @@ class Task(lightning.LightningModule):
         if self.protocol.poison_factor == 0:
             poison = poison[0][:0], poison[1][:0]
         size, now = self.protocol.batch_size, lambda: self.current_epoch
-        return Batches(clean, poison, size, self.rng, now, self.ranks)
+        return Batches(clean, poison, size, self.order, now, self.ranks)
 
     def train_dataloader(self) -> Bunches:
         """The batches, as Lightning's loop meets them."""

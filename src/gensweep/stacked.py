@@ -1,0 +1,122 @@
+"""Runs that differ in their seed alone, trained as one stack; beside ``run``, what sees a config."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gensweep.data.base import Data
+from gensweep.errors import Busy
+from gensweep.geometry.solution import Layout, Solution
+from gensweep.models.build import drawn
+from gensweep.rng import Stream
+from gensweep.run import build, end_diverged, keep, load, protocol
+from gensweep.sweep.identity import data_seed, run_id
+from gensweep.table.store import Run, Store
+from gensweep.train.fit import CHECKPOINT
+from gensweep.train.pool import Pool
+from gensweep.train.products import quick_products
+from gensweep.train.stack import End, Stack
+
+QUIET = 10.0  # seconds between two words on the progress; a hundred runs are a hundred files
+
+
+class Member:
+    """One run of a stack: its config, where it is stored, its network and where that began."""
+
+    def __init__(self, config: dict[str, Any], data: Data) -> None:
+        self.config, self.run = config, run_of(config)
+        self.network: Any = drawn(lambda: build(config["model"], data), Stream(config["seed"]).child("model"))
+        self.network.to(getattr(torch, config["precision"]))
+        self.init_P = self.theta_P
+
+    @property
+    def theta_P(self) -> torch.Tensor:
+        """The parameters as they are now, a copy."""
+        return Layout.of(self.network).pack(dict(self.network.named_parameters()))
+
+    @property
+    def solution(self) -> Solution:
+        """The network with its beginning and its end."""
+        target = self.config["budget"]["target_loss"]
+        return Solution(self.network.eval(), self.theta_P, self.init_P, target)
+
+    def say(self, line: str) -> None:
+        """Add a line to the log of the run."""
+        with open(self.run.folder / "log.txt", "a") as log:
+            print(line, file=log)
+
+
+def train_stacked(configs: Sequence[dict[str, Any]]) -> None:
+    """Train the networks of these runs at once; each is committed, as a run alone would, when it ends.
+
+    Left out is a run that another process holds, that has begun already, or has files.
+
+    Args:
+        configs: Composed and checked; equal but for ``seed``, with perceptrons that `Stack` takes.
+    """
+    torch.set_num_threads(configs[0]["hardware"]["threads"])
+    with contextlib.ExitStack() as held, quick_products():
+        mine = [config for config in configs if untouched(run_of(config), held)]
+        if mine:
+            train(mine)
+
+
+def run_of(config: dict[str, Any]) -> Run:
+    """Where the run of this config is stored."""
+    return Store(Path(config["outputs"])).run(run_id(config))
+
+
+def untouched(run: Run, held: contextlib.ExitStack) -> bool:
+    """Hold the run from now on; whether it is ours and nothing of it is there yet."""
+    try:
+        held.enter_context(run.claimed())
+    except Busy:
+        return False
+    return not run.manifest() and not (run.folder / CHECKPOINT).exists()
+
+
+def train(configs: Sequence[dict[str, Any]]) -> None:
+    """All of it, now that the runs are ours."""
+    started = said = time.monotonic()
+
+    @functools.lru_cache(1)  # one data set serves all, or each has its own and only one is kept
+    def data(seed: int) -> Data:
+        return load(configs[0], Stream(seed).child("data"))
+
+    members = [Member(config, data(data_seed(configs[0]))) for config in configs]
+
+    def progress(line: str) -> None:
+        nonlocal said
+        if time.monotonic() - said >= QUIET:
+            said = time.monotonic()
+            for k in stack.alive:
+                members[k].run.set_state("training", progress=line)
+
+    for member in members:
+        member.run.set_state("training", progress=f"in a stack of {len(members)}")
+    seeds = dict.fromkeys(data_seed(config) for config in configs)
+    pool = Pool.of(map(data, seeds), getattr(torch, configs[0]["precision"]))
+    orders = [Stream(seed).child("train") for seed in seeds]
+    stack = Stack([m.network for m in members], pool, protocol(configs[0]), orders, progress)
+    for end in stack.ends():
+        member = members[end.network]
+        seconds = (time.monotonic() - started) / len(members)
+        commit(member, end, data(data_seed(member.config)), seconds)
+
+
+def commit(member: Member, end: End, data: Data, seconds: float) -> None:
+    """What a run alone leaves behind at the end of its training."""
+    if end.diverged:
+        end_diverged(member.config, member.run, end.diverged, member.say)
+        return
+    outcome = {"epochs": end.epochs, "updates": end.updates}
+    keep(member.config, member.solution, data, outcome, member.run, seconds)
+    member.run.set_state("trained")
+    member.say(f"trained in a stack: {end.epochs} epochs, {end.updates} updates")

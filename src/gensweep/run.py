@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,13 +18,15 @@ from gensweep.geometry.solution import Layout, Solution
 from gensweep.models.build import drawn
 from gensweep.rng import Stream
 from gensweep.rows import Row, checked
-from gensweep.solutions import loaded, other_end, saved
+from gensweep.solutions import along, loaded, other_end, saved, state
 from gensweep.sweep.identity import run_id, science, shards
 from gensweep.table.provenance import provenance
 from gensweep.table.shards import encoded
-from gensweep.table.store import DIVERGED, TRAINED, Run, Store, write_atomically
+from gensweep.table.store import DIVERGED, Run, Store, write_atomically
+from gensweep.train.budget import kept_epochs, limits
 from gensweep.train.callback import MeasureAtEnd, Progress
 from gensweep.train.fit import CHECKPOINT, fit, on_terminal
+from gensweep.train.keep import KEEPING, Keep, kept, resumable
 from gensweep.train.task import Diverged, Protocol, Task
 
 # Measures of all runs draw from one seed: nets that are compared meet the same directions.
@@ -56,13 +59,14 @@ def run(config: dict[str, Any], say: Callable[[str], None] = print) -> str:
         model = drawn(lambda: build(config["model"], data), rng.child("model"))
         model.to(getattr(torch, config["precision"]))
         try:
-            if stored.has(*TRAINED):
+            if stored.trained():
                 measure(config, loaded(stored, model, config["budget"]["target_loss"]), data, stored, say)
             else:
                 train(config, model, data, rng.child("train"), stored, say)
         except Diverged as error:
             return end_diverged(config, stored, str(error), say)
         (stored.folder / CHECKPOINT).unlink(missing_ok=True)
+        shutil.rmtree(stored.folder / KEEPING, ignore_errors=True)
         stored.set_state("done")
         return "done"
 
@@ -89,13 +93,18 @@ def train(config, model, data, rng, stored: Run, say) -> None:
     """Fit, and when the fit has ended, reparametrise and measure in a callback."""
     started, how = time.monotonic(), config["reparametrise"]
     places(model, how)  # a network without any says so before it is trained
+    begun, keep = state(model), config["budget"]["keep"]
     init_P = Layout.of(model).pack(dict(model.named_parameters()))
     settings = {k: config[k] for k in ("poison_factor", "batch_size", "augment", "clip_norm")}
     schedule = part(config["schedule"])()
-    protocol = Protocol(optimiser=part(config["optim"]), schedule=schedule, **settings, **config["budget"])
+    examples = len(data.train) + len(data.confusion)
+    ends = limits(config["budget"], examples, config["batch_size"], schedule.reference_batch)
+    protocol = Protocol(optimiser=part(config["optim"]), schedule=schedule, **settings, **ends)
 
     def at_end(trained: Solution, outcome: dict[str, Any]) -> None:
-        solution, change = reparametrised(trained, data, how, rng.child("reparametrise"))
+        passed = {0: begun, **kept(stored.folder, kept_epochs(keep, outcome["epochs"]))}
+        whole = along(trained, passed)
+        solution, change = reparametrised(whole, data, how, rng.child("reparametrise"))
         facts = {
             "state": "trained",
             **outcome,
@@ -103,7 +112,7 @@ def train(config, model, data, rng, stored: Run, say) -> None:
             "train_seconds": time.monotonic() - started,
             "data_note": data.note,
         }
-        stored.commit(saved(solution, data, science(config), facts))
+        stored.commit(saved(solution, data, science(config), facts, passed))
         measure(config, solution, data, stored, say)
 
     def progress(line: str) -> None:
@@ -111,7 +120,10 @@ def train(config, model, data, rng, stored: Run, say) -> None:
         if not on_terminal():
             say(line)
 
-    callbacks = [Progress(progress), MeasureAtEnd(init_P, at_end)]
+    if not resumable(stored.folder, stored.folder / CHECKPOINT, keep):
+        (stored.folder / CHECKPOINT).unlink()
+    keeper = Keep(stored.folder, keep, write_atomically)
+    callbacks = [Progress(progress), keeper, MeasureAtEnd(init_P, at_end)]
     logger = part(config["logger"])(save_dir=stored.folder, name="log")
     task = Task(model, data, protocol, rng)
     fit(task, stored.folder, write_atomically, callbacks, logger, config["hardware"]["accelerator"])

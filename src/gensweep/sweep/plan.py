@@ -21,7 +21,8 @@ from gensweep.errors import InputError
 from gensweep.sweep import identity
 from gensweep.sweep.compose import composed, composer
 from gensweep.sweep.other import named
-from gensweep.table.store import DIVERGED, TRAINED, Run, Store
+from gensweep.sweep.sizes import sized
+from gensweep.table.store import DIVERGED, Run, Store
 
 MOST_VALUES = 10_000  # in one range of a grid
 
@@ -57,7 +58,7 @@ class Job:
         """Whether every number asked for is there undamaged, or the one row of a run that diverged."""
         if self.run.diverged():
             return self.run.has("config.yaml", f"rows/{DIVERGED}.parquet")
-        return self.run.has(*TRAINED, *(f"rows/{s}.parquet" for s in self.shards.values()))
+        return self.run.has(*(f"rows/{s}.parquet" for s in self.shards.values())) and self.run.trained()
 
 
 @dataclass(frozen=True)
@@ -138,8 +139,8 @@ def point(overrides: tuple[str, ...], config_dir: str | None = None) -> Job:
         raise InputError(str(error.__cause__)) from None
     available = dataset.pool(Path(config["data_dir"]))
     sizes = config["train_size"], config["confusion_size"], config["poison_size"]
-    check_sizes(available, *sizes, name=config["data"]["name"])
-    return Job(overrides, config)
+    train_size = check_sizes(available, *sizes, name=config["data"]["name"])
+    return Job(overrides, sized(config, train_size + config["confusion_size"]))
 
 
 def _typed(overrides: Sequence[str]) -> list[Override]:

@@ -11,7 +11,7 @@ from gensweep.sweep.compose import composed
 from gensweep.sweep.launch import attempt
 from gensweep.sweep.other import resolved
 from gensweep.sweep.plan import Job
-from gensweep.table.store import TRAINED, Store
+from gensweep.table.store import Store
 
 _OPEN = ("measure", "hardware", "data_dir")
 
@@ -42,7 +42,7 @@ def remeasure(words: Sequence[str], outputs: Path) -> int:
     if not runs:
         raise InputError("name at least one run; `gensweep status` lists them")
     for run in runs:
-        if not run.has(*TRAINED):
+        if not run.trained():
             raise InputError(
                 f"run {run.run_id} has no undamaged solution to measure; it is {run.state()['state']}"
             )

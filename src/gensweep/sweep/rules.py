@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from fnmatch import fnmatch
 from typing import Any
 
 Check = Callable[[Any], Any]
+_SHARE = re.compile(r"\d{1,3}(\.\d{1,9})?%", re.ASCII)
 
 
 def _number(value: Any) -> bool:
@@ -50,6 +52,32 @@ def each(rule: tuple[Check, str], size: int | None = None) -> tuple[Check, str]:
     return check, f"a list{f' of {size}' if size else ''}, each of it {rule[1]}"
 
 
+def either(*rules: tuple[Check, str]) -> tuple[Check, str]:
+    """What one of several checks accepts."""
+    return (
+        lambda v: next((found for rule in rules if (found := rule[0](v)) is not None), None),
+        ", or ".join(words for _, words in rules),
+    )
+
+
+def ascending() -> tuple[Check, str]:
+    """A check for lists of whole numbers, 1 or more, each above the one before."""
+
+    def check(v: Any) -> Any:
+        whole_ones = isinstance(v, list) and v and all(type(m) is int and m >= 1 for m in v)
+        return v if whole_ones and v == sorted(set(v)) else None
+
+    return check, "a list of such in ascending order"
+
+
+def share() -> tuple[Check, str]:
+    """A check for text like 10%."""
+    return (
+        lambda v: v if isinstance(v, str) and _SHARE.fullmatch(v) and 0 < float(v[:-1]) <= 100 else None,
+        "a share of the clean examples up to 100%",
+    )
+
+
 def one_of(*words: Any) -> tuple[Check, str]:
     """A check for one of a few words."""
     return (lambda v: v if v in words else None), f"one of {', '.join(map(str, words))}"
@@ -70,7 +98,7 @@ POSITIVE = real(0, open_low=True)
 RULES: dict[str, tuple[Check, str]] = {
     "seed": whole(0),
     "poison_factor": real(0, 1),
-    "batch_size": whole(1),
+    "batch_size": either(whole(1), share()),
     "train_size": optional(whole(1)),
     "confusion_size": whole(0),
     "poison_size": whole(0),
@@ -114,7 +142,9 @@ RULES: dict[str, tuple[Check, str]] = {
     "budget.max_epochs": whole(1),
     "budget.max_steps": optional(whole(1)),
     "budget.target_loss": optional(POSITIVE),
+    "budget.match": one_of("epochs", "updates"),
     "budget.check_every": whole(1),
+    "budget.keep": optional(either(whole(1), ascending())),
     "hardware.accelerator": one_of("cpu"),
     "hardware.threads": whole(1, 1024),
     "hardware.jobs": whole(1, 1024),

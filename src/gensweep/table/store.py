@@ -28,6 +28,7 @@ from gensweep.table.atomic import sha256, write_atomically
 WORKING = ("training", "measuring")
 # What one training commits together; a run that lost one of them is trained again.
 TRAINED = ("config.yaml", "outcome.json", "solution.safetensors", "init.safetensors", "splits.safetensors")
+KEPT = "kept.safetensors"  # committed with them by a run that keeps weights on its way
 DIVERGED = "error-diverged"  # the one shard of a run without a finite loss
 
 
@@ -124,6 +125,10 @@ class Run:
     def has(self, *names: str) -> bool:
         """Whether all these files are committed and undamaged."""
         return all(self._intact(name) for name in names)
+
+    def trained(self) -> bool:
+        """Whether all that its training committed is there undamaged."""
+        return self.has(*TRAINED) and (not self.config()["budget"].get("keep") or self.has(KEPT))
 
     def diverged(self) -> bool:
         """Whether training ended without a finite loss."""

@@ -5,8 +5,9 @@ import torch
 from safetensors.torch import load
 
 from gensweep.errors import InputError
-from gensweep.run import build, load as loaded_data, run
 from gensweep.rng import Stream
+from gensweep.run import build, run
+from gensweep.run import load as loaded_data
 from gensweep.solutions import loaded, passed_by
 from gensweep.sweep.plan import plan
 from gensweep.table.shards import collect

@@ -18,7 +18,7 @@ from gensweep.geometry.solution import Layout, Solution
 from gensweep.models.build import drawn
 from gensweep.rng import Stream
 from gensweep.rows import Row, checked
-from gensweep.solutions import along, loaded, other_end, saved, state
+from gensweep.solutions import along, beginning, loaded, other_end, put, saved, state
 from gensweep.sweep.identity import run_id, science, shards
 from gensweep.table.provenance import provenance
 from gensweep.table.shards import encoded
@@ -93,6 +93,9 @@ def train(config, model, data, rng, stored: Run, say) -> None:
     """Fit, and when the fit has ended, reparametrise and measure in a callback."""
     started, how = time.monotonic(), config["reparametrise"]
     places(model, how)  # a network without any says so before it is trained
+    start, store = config["start"], Store(Path(config["outputs"]))
+    if start["run"] is not None:
+        put(model, beginning(store.run(start["run"]), start["epoch"]))
     begun, keep = state(model), config["budget"]["keep"]
     init_P = Layout.of(model).pack(dict(model.named_parameters()))
     settings = {k: config[k] for k in ("poison_factor", "batch_size", "augment", "clip_norm")}

@@ -18,7 +18,6 @@ from gensweep.errors import InputError
 from gensweep.geometry.solution import Layout, Solution
 from gensweep.table.store import KEPT, Run, Store
 
-
 State = dict[str, torch.Tensor]  # parameters and buffers by name
 
 
@@ -97,6 +96,15 @@ def loaded(run: Run, model: nn.Module, target_loss: float | None) -> Solution:
     layout = Layout.of(model)
     solution = Solution(model.eval(), layout.pack(final), layout.pack(passed[0]), target_loss)
     return solution if run.config()["reparametrise"] != "none" else along(solution, passed)
+
+
+def beginning(run: Run, epoch: int | None) -> State:
+    """What another run starts from: the solution of a run, or what it kept after an epoch.
+
+    Raises:
+        Damaged: A file does not match its hash.
+    """
+    return load(run.read("solution.safetensors")) if epoch is None else passed_by(run)[epoch]
 
 
 def passed_by(run: Run) -> dict[int, State]:

@@ -73,6 +73,8 @@ def check_together(config: Mapping[str, Any]) -> None:
             f"poison_factor={config['poison_factor']} needs a poison set, but poison_size=0; set poison_size"
         )
     check_model(config)
+    if config["start"]["epoch"] is not None and config["start"]["run"] is None:
+        raise InputError(f"start.epoch={config['start']['epoch']} is an epoch of no run; set start.run")
     if config["augment"] and config["data"]["name"] in POINTS:
         raise InputError(f"augment=true crops images, and {config['data']['name']} has points")
     if config["optim"].get("nesterov") and not config["optim"]["momentum"]:

@@ -19,6 +19,7 @@ SCIENCE = (
     "clip_norm",
     "precision",
     "reparametrise",
+    "start",
     "data",
     "model",
     "optim",

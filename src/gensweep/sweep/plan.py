@@ -22,6 +22,8 @@ from gensweep.sweep import identity
 from gensweep.sweep.compose import composed, composer
 from gensweep.sweep.other import named
 from gensweep.sweep.sizes import sized
+from gensweep.sweep.start import check_start, resolved
+from gensweep.sweep.words import as_text
 from gensweep.table.store import DIVERGED, Run, Store
 
 MOST_VALUES = 10_000  # in one range of a grid
@@ -140,12 +142,16 @@ def point(overrides: tuple[str, ...], config_dir: str | None = None) -> Job:
     available = dataset.pool(Path(config["data_dir"]))
     sizes = config["train_size"], config["confusion_size"], config["poison_size"]
     train_size = check_sizes(available, *sizes, name=config["data"]["name"])
-    return Job(overrides, sized(config, train_size + config["confusion_size"]))
+    store = Store(Path(config["outputs"]))
+    job = Job(overrides, resolved(sized(config, train_size + config["confusion_size"]), store))
+    if not job.run.diverged() and not job.run.trained():  # what is trained needs no beginning any more
+        check_start(job.config, store)
+    return job
 
 
 def _typed(overrides: Sequence[str]) -> list[Override]:
-    """The overrides; ``scale=`` works with and without Hydra's plus."""
-    return _parsed([f"+{o}" if o.startswith("scale=") else o for o in overrides])
+    """The overrides; ``scale=`` works with and without Hydra's plus, names of runs without quotes."""
+    return _parsed([f"+{o}" if o.startswith("scale=") else as_text(o) for o in overrides])
 
 
 def _parsed(overrides: Sequence[str]) -> list[Override]:

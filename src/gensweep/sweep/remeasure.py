@@ -11,6 +11,7 @@ from gensweep.sweep.compose import composed
 from gensweep.sweep.launch import attempt
 from gensweep.sweep.other import resolved
 from gensweep.sweep.plan import Job
+from gensweep.sweep.words import as_text
 from gensweep.table.store import Store
 
 _OPEN = ("measure", "hardware", "data_dir")
@@ -36,7 +37,7 @@ def remeasure(words: Sequence[str], outputs: Path) -> int:
             raise InputError(
                 f"{override}: a stored run keeps its science; only measure… and hardware… can be given here"
             )
-    config, _ = composed(tuple(map(_as_text, overrides)))
+    config, _ = composed(tuple(map(as_text, overrides)))
     store = Store(outputs)
     runs = [store.find(w) for w in words if "=" not in w]
     if not runs:
@@ -54,9 +55,3 @@ def remeasure(words: Sequence[str], outputs: Path) -> int:
     codes = [0 if job.finished() else attempt(job) for job in jobs]
     print(f"{codes.count(0)} of {len(codes)} runs measured", file=sys.stderr)
     return max(codes)
-
-
-def _as_text(override: str) -> str:
-    """The beginning of a run's name in quotes; Hydra would take 148998 for a number."""
-    key, _, value = override.partition("=")
-    return f"{key}='{value}'" if key.endswith(".other") and value.isalnum() else override

@@ -107,6 +107,8 @@ RULES: dict[str, tuple[Check, str]] = {
     "clip_norm": optional(POSITIVE),
     "precision": one_of("float32", "float64"),
     "reparametrise": one_of("none", "layer", "neuron", "batch_norm", "permutation"),
+    "start.run": optional(text()),
+    "start.epoch": optional(whole(0)),
     "data_dir": text(),
     "outputs": text(),
     "data.points_per_class": whole(1),

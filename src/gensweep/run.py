@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 
 from gensweep.data.base import Data
 from gensweep.data.corrupt import draw
+from gensweep.geometry.batch_norm import check_kept, reestimated
 from gensweep.geometry.reparametrise import places, reparametrised
 from gensweep.geometry.solution import Layout, Solution
 from gensweep.models.build import drawn
@@ -93,6 +94,8 @@ def train(config, model, data, rng, stored: Run, say) -> None:
     """Fit, and when the fit has ended, reparametrise and measure in a callback."""
     started, how = time.monotonic(), config["reparametrise"]
     places(model, how)  # a network without any says so before it is trained
+    if config["reestimate_batch_norm"]:
+        check_kept(model)
     start, store = config["start"], Store(Path(config["outputs"]))
     if start["run"] is not None:
         put(model, beginning(store.run(start["run"]), start["epoch"]))
@@ -107,6 +110,7 @@ def train(config, model, data, rng, stored: Run, say) -> None:
     def at_end(trained: Solution, outcome: dict[str, Any]) -> None:
         passed = {0: begun, **kept(stored.folder, kept_epochs(keep, outcome["epochs"]))}
         whole = along(trained, passed)
+        whole = reestimated(whole, data) if config["reestimate_batch_norm"] else whole
         solution, change = reparametrised(whole, data, how, rng.child("reparametrise"))
         facts = {
             "state": "trained",

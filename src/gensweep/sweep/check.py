@@ -126,8 +126,12 @@ def check_model(config: Mapping[str, Any]) -> None:
             f"it needs {least_side(model)}"
         )
     normed = not is_mlp and any(model.get(key, True) for key in ("conv_norm", "hidden_norm"))
-    if config["reparametrise"] == "batch_norm" and not normed:
-        raise InputError(f"reparametrise=batch_norm needs batch norm, and {name} has none; choose model=cnn")
+    asked = {
+        "reparametrise=batch_norm": config["reparametrise"] == "batch_norm",
+        "reestimate_batch_norm=true": config["reestimate_batch_norm"],
+    }
+    for setting in (setting for setting, wanted in asked.items() if wanted and not normed):
+        raise InputError(f"{setting} needs batch norm, and {name} has none; choose model=cnn")
 
 
 def least_side(model: Mapping[str, Any]) -> int:

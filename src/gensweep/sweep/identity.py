@@ -18,6 +18,7 @@ SCIENCE = (
     "augment",
     "clip_norm",
     "precision",
+    "reestimate_batch_norm",
     "reparametrise",
     "start",
     "data",

@@ -107,6 +107,7 @@ RULES: dict[str, tuple[Check, str]] = {
     "clip_norm": optional(POSITIVE),
     "precision": one_of("float32", "float64"),
     "reparametrise": one_of("none", "layer", "neuron", "batch_norm", "permutation"),
+    "reestimate_batch_norm": switch(),
     "start.run": optional(text()),
     "start.epoch": optional(whole(0)),
     "data_dir": text(),

@@ -17,10 +17,12 @@ from gensweep.geometry.batch_norm import check_kept, reestimated
 from gensweep.geometry.reparametrise import places, reparametrised
 from gensweep.geometry.solution import Layout, Solution
 from gensweep.models.build import drawn
+from gensweep.own.code import made, try_out
 from gensweep.rng import Stream
 from gensweep.rows import Row, checked
 from gensweep.solutions import along, beginning, loaded, other_end, put, saved, state
 from gensweep.sweep.identity import run_id, science, shards
+from gensweep.sweep.trusted import is_own
 from gensweep.table.provenance import provenance
 from gensweep.table.shards import encoded
 from gensweep.table.store import DIVERGED, Run, Store, write_atomically
@@ -72,6 +74,30 @@ def run(config: dict[str, Any], say: Callable[[str], None] = print) -> str:
         return "done"
 
 
+def trial(config: dict[str, Any]) -> None:
+    """Make the network of a config and run it on a few examples; writes nothing.
+
+    Raises:
+        InputError: What is wrong with it.
+    """
+    rng = Stream(config["seed"])
+    data = load(config, rng.child("data"))
+    model = drawn(lambda: build(config["model"], data), rng.child("model"))
+    try_out(model.to(getattr(torch, config["precision"])), data)
+    check_places(config, model)
+
+
+def check_places(config: dict[str, Any], model: torch.nn.Module) -> None:
+    """Whether the network has what the config would change of it; said before it is trained.
+
+    Raises:
+        InputError: It has no such place.
+    """
+    places(model, config["reparametrise"])
+    if config["reestimate_batch_norm"]:
+        check_kept(model)
+
+
 def load(config: dict[str, Any], rng: Stream) -> Data:
     """The data set, and the splits that the run draws from it."""
     source = instantiate(config["data"]).load(Path(config["data_dir"]), rng.child("source"))
@@ -81,6 +107,8 @@ def load(config: dict[str, Any], rng: Stream) -> Data:
 
 def build(settings: dict[str, Any], data: Data) -> torch.nn.Module:
     """The network for inputs and classes of this data."""
+    if is_own(settings):
+        return made(settings, data.input_shape, data.num_classes)
     return part(settings)(input_shape=data.input_shape, num_classes=data.num_classes)
 
 
@@ -93,9 +121,7 @@ def part(settings: dict[str, Any]) -> Callable[..., Any]:
 def train(config, model, data, rng, stored: Run, say) -> None:
     """Fit, and when the fit has ended, reparametrise and measure in a callback."""
     started, how = time.monotonic(), config["reparametrise"]
-    places(model, how)  # a network without any says so before it is trained
-    if config["reestimate_batch_norm"]:
-        check_kept(model)
+    check_places(config, model)
     start, store = config["start"], Store(Path(config["outputs"]))
     if start["run"] is not None:
         put(model, beginning(store.run(start["run"]), start["epoch"]))

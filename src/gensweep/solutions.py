@@ -46,8 +46,8 @@ def saved(
         "outcome.json": json.dumps(facts).encode(),
     }
     if solution is not None and data is not None and passed:
-        buffers = {name: b.contiguous() for name, b in solution.model.named_buffers()}
-        files["solution.safetensors"] = save({**_named(solution, solution.theta_P), **buffers})
+        final = {**state(solution.model), **_named(solution, solution.theta_P)}
+        files["solution.safetensors"] = save(final)
         files["init.safetensors"] = save(passed[0])
         files["splits.safetensors"] = save(_splits(data))
         if science["budget"]["keep"]:

@@ -16,7 +16,9 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from gensweep.errors import Busy
+from gensweep.sweep.identity import fingerprint
 from gensweep.sweep.plan import Job, Plan, plan, point
+from gensweep.sweep.trusted import is_own
 from gensweep.table.store import WORKING
 
 FAILED, BUSY = 1, 75
@@ -35,6 +37,21 @@ def sweep(arguments: tuple[str, ...], launcher: Any, config_dir: str | None = No
     if todo:
         launcher.launch([job.overrides for job in todo], 0)
     return verdict(planned)
+
+
+def try_networks(planned: Plan) -> None:
+    """Make and try each network of the user's own once, before anything is written.
+
+    Raises:
+        InputError: What is wrong with it.
+    """
+    todo = [job.config for job in planned.jobs if is_own(job.config["model"]) and not job.finished()]
+    if todo:
+        from gensweep.run import trial
+
+        parts = ("model", "data", "precision", "reparametrise", "reestimate_batch_norm")
+        for config in {fingerprint([config[key] for key in parts]): config for config in todo}.values():
+            trial(config)
 
 
 def listing(planned: Plan, todo: int) -> str:

@@ -23,6 +23,7 @@ from gensweep.sweep.compose import composed, composer
 from gensweep.sweep.other import named
 from gensweep.sweep.sizes import sized
 from gensweep.sweep.start import check_start, resolved
+from gensweep.sweep.trusted import KEY
 from gensweep.sweep.words import as_text
 from gensweep.table.store import DIVERGED, Run, Store
 
@@ -180,7 +181,10 @@ def _grid(hydra_part: Mapping[str, Any], typed: Sequence[Override]) -> list[list
     if scales and scale not in scales:
         raise InputError(f"scale={scale}: this experiment has {', '.join(scales)}")
     lines = [f"{k}={v}" for part in (sweeper["params"], scales.get(scale, {})) for k, v in part.items()]
-    overrides = [*_parsed(lines), *typed]
+    own = _parsed(lines)
+    if any(o.key_or_group.partition(".")[0] == KEY for o in own):
+        raise InputError(f"{KEY} stands in the grid of a yaml file; write it on the command line")
+    overrides = [*own, *typed]
     for override in overrides:  # expanding first would take all memory
         span = override.value()
         if isinstance(span, RangeSweep) and _length(span) > MOST_VALUES:

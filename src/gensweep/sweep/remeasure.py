@@ -11,10 +11,11 @@ from gensweep.sweep.compose import composed
 from gensweep.sweep.launch import attempt
 from gensweep.sweep.other import resolved
 from gensweep.sweep.plan import Job
+from gensweep.sweep.trusted import KEY, refuse_foreign
 from gensweep.sweep.words import as_text
 from gensweep.table.store import Store
 
-_OPEN = ("measure", "hardware", "data_dir")
+_OPEN = ("measure", "hardware", "data_dir", KEY)
 
 
 def remeasure(words: Sequence[str], outputs: Path) -> int:
@@ -47,6 +48,7 @@ def remeasure(words: Sequence[str], outputs: Path) -> int:
             raise InputError(
                 f"run {run.run_id} has no undamaged solution to measure; it is {run.state()['state']}"
             )
+        refuse_foreign(run.config(), config[KEY])  # somebody else's store runs no code either
     measures = [resolved(config["measure"], run, store) for run in runs]
     jobs = [
         Job((), {**config, **run.config(), "measure": asked, "outputs": str(outputs)})

@@ -88,6 +88,16 @@ def text() -> tuple[Check, str]:
     return (lambda v: v if isinstance(v, str) and v else None), "text (a number needs quotes)"
 
 
+def names() -> tuple[Check, str]:
+    """A check for lists of names of Python packages, empty or not."""
+    return (
+        lambda v: (
+            v if isinstance(v, list) and all(isinstance(m, str) and m.isidentifier() for m in v) else None
+        ),
+        "a list of names of packages",
+    )
+
+
 def switch() -> tuple[Check, str]:
     """A check for true or false; wrapped, since false is a good value."""
     return (lambda v: [v] if isinstance(v, bool) else None), "true or false"
@@ -110,6 +120,7 @@ RULES: dict[str, tuple[Check, str]] = {
     "reestimate_batch_norm": switch(),
     "start.run": optional(text()),
     "start.epoch": optional(whole(0)),
+    "trusted_targets": names(),
     "data_dir": text(),
     "outputs": text(),
     "data.points_per_class": whole(1),

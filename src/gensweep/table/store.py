@@ -91,7 +91,7 @@ class Run:
         self._declare(self.manifest() | {name: sha256(content) for name, content in files.items()})
 
     def _declare(self, manifest: Mapping[str, str]) -> None:
-        text = json.dumps(dict(sorted(manifest.items())), indent=1)
+        text = json.dumps(manifest, sort_keys=True, indent=1)
         write_atomically(self.folder / "manifest.json", text.encode())
 
     def read(self, name: str) -> bytes:
@@ -103,7 +103,7 @@ class Run:
         expected = self.manifest().get(name)
         path = self.folder / name
         content = path.read_bytes() if path.is_file() else b""
-        if expected is None or sha256(content) != expected:
+        if sha256(content) != expected:
             raise Damaged(f"{path} is damaged: its SHA-256 is not the one that was committed")
         return content
 
@@ -196,8 +196,7 @@ class Store:
 
     def runs(self) -> list[Run]:
         """All runs, by name."""
-        folder = self.outputs / "runs"
-        found = folder.iterdir() if folder.is_dir() else []
+        found = (self.outputs / "runs").glob("*")
         return sorted((Run(p) for p in found if re.fullmatch("[0-9a-f]{12}", p.name)), key=lambda r: r.run_id)
 
     def check_writable(self) -> None:

@@ -34,7 +34,7 @@ _FIXED = {
     "output_subdir": None,
     "job.env_set": {},
 }
-_NO_SETTINGS = ("experiment", "scale")  # groups whose files only choose and set
+_NO_SETTINGS = ("protocol", "experiment", "scale")  # groups whose files only choose and set
 _OPEN_HYDRA = ("hydra/launcher", "hydra.launcher.", "hydra.mode", "hydra.verbose")
 
 

@@ -145,6 +145,8 @@ RULES: dict[str, tuple[Check, str]] = {
     "model.dropout": real(0, 1),
     "optim.lr": POSITIVE,
     "optim.momentum": real(0, 1),
+    "optim.alpha": real(0, 1),
+    "optim.eps": POSITIVE,
     "optim.betas": each(real(0, 1), size=2),
     "optim.nesterov": switch(),
     "optim.weight_decay": real(0),

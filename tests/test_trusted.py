@@ -122,6 +122,21 @@ def test_a_trusted_network_is_trained_measured_and_found_again(capsys):
     assert any(name.startswith("rows/norms") for name in run.manifest())
 
 
+def test_a_run_whose_package_is_gone_is_left_as_it_was(capsys):
+    write("model/mynet", NET)
+    assert ends(capsys, "model=mynet", TRUST)[0] == 0
+    (run,) = Store(Path("outputs")).runs()
+    Path("mypackage").rename("elsewhere")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mypackage"]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+    with pytest.raises(SystemExit) as end:
+        main(["measure", run.run_id, "measure=[norms]", TRUST])
+    assert end.value.code == 2
+    assert "cannot be imported: ModuleNotFoundError" in capsys.readouterr().err
+    assert run.state()["state"] == "done"
+
+
 def test_what_it_draws_belongs_to_the_run(capsys):
     """Its dropout is a function, not a layer: a second store ends with the same bits all the same."""
     write("model/mynet", NET)

@@ -132,7 +132,7 @@ def run(words: list[str], dry: bool) -> int:
     planned.store.check_writable()
     from gensweep.sweep.launch import attempt, try_networks
 
-    try_networks(planned)
+    try_networks(planned.jobs)
     if planned.multirun:
         return hydra([*ordered(args), *([] if args.multirun else ["--multirun"])])
     job = planned.jobs[0]

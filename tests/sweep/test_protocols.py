@@ -118,7 +118,7 @@ def test_without_a_protocol_nothing_changes_and_its_name_is_no_setting():
 def test_the_command_line_has_the_last_word_but_an_optimiser_of_another_kind_lacks_the_settings():
     config = job("protocol=li", "optim.lr=0.01", "schedule.shape=cosine", "budget.max_epochs=3").config
     assert (config["optim"]["lr"], config["schedule"]["shape"], config["batch_size"]) == (0.01, "cosine", 128)
-    with pytest.raises(InputError, match="optim.momentum=0.9: there is no such setting"):
+    with pytest.raises(InputError, match=r"optim.momentum=0.9: there is no such setting"):
         job("protocol=li", "optim=adam")
 
 

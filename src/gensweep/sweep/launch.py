@@ -39,13 +39,13 @@ def sweep(arguments: tuple[str, ...], launcher: Any, config_dir: str | None = No
     return verdict(planned)
 
 
-def try_networks(planned: Plan) -> None:
+def try_networks(jobs: Sequence[Job]) -> None:
     """Make and try each network of the user's own once, before anything is written.
 
     Raises:
         InputError: What is wrong with it.
     """
-    todo = [job.config for job in planned.jobs if is_own(job.config["model"]) and not job.finished()]
+    todo = [job.config for job in jobs if is_own(job.config["model"]) and not job.finished()]
     if todo:
         from gensweep.run import trial
 

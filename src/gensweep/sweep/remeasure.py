@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gensweep.errors import InputError
 from gensweep.sweep.compose import composed
-from gensweep.sweep.launch import attempt
+from gensweep.sweep.launch import attempt, try_networks
 from gensweep.sweep.other import resolved
 from gensweep.sweep.plan import Job
 from gensweep.sweep.trusted import KEY, refuse_foreign
@@ -54,6 +54,7 @@ def remeasure(words: Sequence[str], outputs: Path) -> int:
         Job((), {**config, **run.config(), "measure": asked, "outputs": str(outputs)})
         for run, asked in zip(runs, measures, strict=True)
     ]
+    try_networks(jobs)
     codes = [0 if job.finished() else attempt(job) for job in jobs]
     print(f"{codes.count(0)} of {len(codes)} runs measured", file=sys.stderr)
     return max(codes)

@@ -286,6 +286,8 @@ def test_even_where_nothing_else_is_foreign_a_yaml_file_trusts_nobody(capsys):
         GLOBAL,
     )
     assert "stands in the grid of a yaml file" in refused(capsys, "experiment=x")
+    write("experiment/x", {"hydra": {"overrides": {"task": ["trusted_targets=[evil]"]}}}, GLOBAL)
+    assert "hydra.overrides.task=['trusted_targets=[evil]'] is fixed" in refused(capsys, "experiment=x")
 
 
 @pytest.mark.parametrize(

@@ -145,8 +145,8 @@ def point(overrides: tuple[str, ...], config_dir: str | None = None) -> Job:
     train_size = check_sizes(available, *sizes, name=config["data"]["name"])
     store = Store(Path(config["outputs"]))
     job = Job(overrides, resolved(sized(config, train_size + config["confusion_size"]), store))
-    if not job.run.diverged() and not job.run.trained():  # what is trained needs no beginning any more
-        check_start(job.config, store)
+    if config["start"]["run"] and not job.run.diverged() and not job.run.trained():
+        check_start(job.config, store)  # what is trained needs no beginning any more
     return job
 
 

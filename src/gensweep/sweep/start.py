@@ -31,15 +31,13 @@ def check_start(config: Mapping[str, Any], store: Store) -> None:
     """Whether there are weights to start from, and whether they fit.
 
     Args:
-        config: Resolved; nothing is looked up where it starts from no run.
+        config: Resolved; it starts from a run.
         store: Where the other run is.
 
     Raises:
         InputError: It is not there or not trained, kept nothing after that epoch, or has another network.
     """
     name, epoch = config["start"]["run"], config["start"]["epoch"]
-    if name is None:
-        return
     run = _found(name, store)
     if not run.trained():
         state = run.state()["state"]

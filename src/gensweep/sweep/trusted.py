@@ -43,9 +43,7 @@ def trusted(granted: Any, config: Mapping[str, Any]) -> tuple[str, ...]:
             f"{KEY}={config[KEY]} comes from a yaml file, which may not trust anybody; "
             "write it on the command line"
         )
-    names = (
-        tuple(map(str, granted)) if isinstance(granted, list) else ()
-    )  # anything else is refused with the other settings
+    names = tuple(map(str, granted)) if isinstance(granted, list) else ()  # the rules refuse anything else
     for name in names:
         if name in sys.stdlib_module_names or name in DEPENDENCIES:
             raise InputError(f"{KEY}=[{name}]: that is no package of networks; name the one that holds yours")

@@ -18,7 +18,7 @@ from gensweep.table.store import Store
 pytestmark = pytest.mark.xdist_group("kill")  # one worker: the runs are shared
 SETTINGS = """
 train_size=60 poison_size=40 poison_factor=0.3 model.widths=[8] budget.max_epochs=300 batch_size=16
-measure=[error,basin,norms] measure.basin.directions=80
+budget.keep=70 measure=[error,basin,norms] measure.basin.directions=80
 """
 WORDS = SETTINGS.split()
 ROUNDS = 20
@@ -104,7 +104,7 @@ def test_the_rows_are_those_of_an_undisturbed_run(disturbed, undisturbed):
 
 
 def test_the_weights_are_those_of_an_undisturbed_run(disturbed, undisturbed):
-    for name in ("solution.safetensors", "init.safetensors", "splits.safetensors"):
+    for name in ("solution.safetensors", "init.safetensors", "splits.safetensors", "kept.safetensors"):
         found, expected = (load_file(only_run(o).folder / name) for o in (disturbed[0], undisturbed))
         assert found.keys() == expected.keys()
         assert all(found[k].tobytes() == expected[k].tobytes() for k in expected)

@@ -25,6 +25,12 @@ One run: train, measure, store the rows. A finished run returns at once, an inte
   gensweep run --cfg job                    every setting with its value, nothing runs
   gensweep run --config-dir DIR             yaml files of your own beside the built-in ones
 
+A network of your own: DIR/model/mynet.yaml names it, _target_: mypackage.nets.Net, beside its settings. It
+is any torch.nn.Module that takes input_shape and num_classes. Its package is installed, or lies in the
+current directory, and its code runs once the command line (no yaml file) trusts it:
+
+  gensweep run --config-dir DIR model=mynet 'trusted_targets=[mypackage]'
+
 Settings are Hydra overrides: KEY=VALUE, GROUP=NAME.
 """
 PLAN_HELP = """\
@@ -124,14 +130,15 @@ def run(words: list[str], dry: bool) -> int:
     if args.cfg or args.info:
         return hydra(ordered(args))
     planned.store.check_writable()
+    from gensweep.sweep.launch import start, try_networks
+
+    try_networks(planned.jobs)
     if planned.multirun:
         return hydra([*ordered(args), *([] if args.multirun else ["--multirun"])])
     job = planned.jobs[0]
     if job.finished():
         print(f"{job.run_id} {'diverged' if job.run.diverged() else 'is done'}: {job.run.folder}")
         return int(job.run.diverged())
-    from gensweep.sweep.launch import start
-
     return start(job)
 
 

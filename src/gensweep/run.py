@@ -1,32 +1,33 @@
-"""One run, from config to rows: the method section. Below the command line, only this file sees a config."""
+"""One run, from config to rows: the method section. Below the command line, few files see a config."""
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 
 from gensweep.data.base import Data
-from gensweep.data.corrupt import draw
-from gensweep.geometry.reparametrise import places, reparametrised
+from gensweep.geometry.batch_norm import reestimated
+from gensweep.geometry.reparametrise import reparametrised
 from gensweep.geometry.solution import Layout, Solution
-from gensweep.models.build import drawn
+from gensweep.parts import check_places, load, network, part, protocol
 from gensweep.ranks import current
 from gensweep.rng import Stream
 from gensweep.rows import Row, checked
 from gensweep.shared import shared
-from gensweep.solutions import loaded, other_end, saved
+from gensweep.solutions import State, along, beginning, loaded, other_end, put, saved, state
 from gensweep.sweep.identity import data_seed, run_id, science, shards
 from gensweep.table.provenance import provenance
 from gensweep.table.shards import encoded
-from gensweep.table.store import DIVERGED, TRAINED, Run, Store, write_atomically
+from gensweep.table.store import DIVERGED, Run, Store, write_atomically
+from gensweep.train.budget import kept_epochs
 from gensweep.train.callback import MeasureAtEnd, Progress
 from gensweep.train.fit import CHECKPOINT, fit, on_terminal
-from gensweep.train.protocol import Protocol
+from gensweep.train.keep import KEEPING, Keep, kept, resumable
 from gensweep.train.task import Diverged, Task
 
 # Measures of all runs draw from one seed: nets that are compared meet the same directions.
@@ -54,20 +55,19 @@ def run(config: dict[str, Any], say: Callable[[str], None] = print) -> str:
         for name in stored.forget_damaged():
             say(f"{name} was damaged and is made again")
         stored.set_state("training")
-        rng, order = Stream(config["seed"]), Stream(data_seed(config))
-        data = load(config, order.child("data"))
+        data = load(config)
         if data.note:
             say(data.note)
-        model = drawn(lambda: build(config["model"], data), rng.child("model"))
-        model.to(ranks.device, getattr(torch, config["precision"]))
+        model = network(config, data).to(ranks.device)
         try:
-            if stored.has(*TRAINED):
+            if stored.trained():
                 measure(config, loaded(stored, model, config["budget"]["target_loss"]), data, stored, say)
             else:
-                train(config, model, data, rng.child("train"), stored, say)
+                train(config, model, data, stored, say)
         except Diverged as error:
             return end_diverged(config, stored, str(error), say)
         (stored.folder / CHECKPOINT).unlink(missing_ok=True)
+        shutil.rmtree(stored.folder / KEEPING, ignore_errors=True)
         stored.set_state("done")
         return "done"
 
@@ -76,32 +76,18 @@ def silent(line: str) -> None:
     """Say nothing: of several processes one speaks."""
 
 
-def load(config: dict[str, Any], rng: Stream) -> Data:
-    """The data set, and the splits that the run draws from it."""
-    source = instantiate(config["data"]).load(Path(config["data_dir"]), rng.child("source"))
-    sizes = {k: config[k] for k in ("train_size", "confusion_size", "random_labels", "poison_size")}
-    return draw(source, rng.child("splits"), **sizes)
-
-
-def build(settings: dict[str, Any], data: Data) -> torch.nn.Module:
-    """The network for inputs and classes of this data."""
-    return part(settings)(input_shape=data.input_shape, num_classes=data.num_classes)
-
-
-def part(settings: dict[str, Any]) -> Callable[..., Any]:
-    """What a yaml file names, waiting for its live arguments."""
-    named = {k: v for k, v in settings.items() if k != "name"}
-    return instantiate({**named, "_partial_": True}, _convert_="all")
-
-
-def train(config, model, data, rng, stored: Run, say) -> None:
-    """Fit, and when the fit has ended, reparametrise and measure in a callback."""
+def train(config: dict[str, Any], model: torch.nn.Module, data: Data, stored: Run, say) -> None:
+    """Fit, and when the fit has ended, commit and measure in a callback."""
     started = time.monotonic()
-    places(model, config["reparametrise"])  # a network without any says so before it is trained
+    check_places(config, model)
+    begin(config, model)
+    begun, keep = state(model), config["budget"]["keep"]
     init_P = Layout.of(model).pack(dict(model.named_parameters()))
 
     def at_end(trained: Solution, outcome: dict[str, Any]) -> None:
-        solution = keep(config, trained, data, outcome, stored, time.monotonic() - started)
+        passed = {0: begun, **kept(stored.folder, kept_epochs(keep, outcome["epochs"]))}
+        outcome["train_seconds"] = time.monotonic() - started
+        solution = commit(config, trained, data, passed, outcome, stored)
         measure(config, solution, data, stored, say)
 
     def progress(line: str) -> None:
@@ -109,32 +95,38 @@ def train(config, model, data, rng, stored: Run, say) -> None:
         if not on_terminal():
             say(line)
 
-    callbacks = [Progress(progress), MeasureAtEnd(init_P, at_end)]
+    if not resumable(stored.folder, stored.folder / CHECKPOINT, keep):
+        (stored.folder / CHECKPOINT).unlink(missing_ok=True)
+    keeper = Keep(stored.folder, keep, write_atomically)
+    callbacks = [Progress(progress), keeper, MeasureAtEnd(init_P, at_end)]
     logger = part(config["logger"])(save_dir=stored.folder, name="log")
-    order = Stream(data_seed(config)).child("train")
-    task = Task(model, data, protocol(config), rng, order, config["sync_batch_norm"])
+    rng, order = (Stream(seed).child("train") for seed in (config["seed"], data_seed(config)))
+    task = Task(model, data, protocol(config, data), rng, order, config["sync_batch_norm"])
     fit(task, stored.folder, write_atomically, callbacks, logger)
 
 
-def protocol(config: dict[str, Any]) -> Protocol:
-    """How the network is to be trained."""
-    settings = {k: config[k] for k in ("poison_factor", "batch_size", "augment", "clip_norm")}
-    schedule = part(config["schedule"])()
-    return Protocol(optimiser=part(config["optim"]), schedule=schedule, **settings, **config["budget"])
+def begin(config: dict[str, Any], model: torch.nn.Module) -> None:
+    """Put the weights that the run starts from into the network, where it names any."""
+    start = config["start"]
+    if start["run"] is not None:
+        put(model, beginning(Store(Path(config["outputs"])).run(start["run"]), start["epoch"]))
 
 
-def keep(config, trained: Solution, data: Data, outcome: dict[str, Any], stored: Run, seconds) -> Solution:
-    """Reparametrise what was trained and commit it with its outcome; returns what is to be measured."""
+def commit(
+    config: dict[str, Any],
+    trained: Solution,
+    data: Data,
+    passed: dict[int, State],
+    outcome: dict[str, Any],
+    stored: Run,
+) -> Solution:
+    """Store what was trained, with the weights that it passed; returns what is to be measured."""
+    whole = along(trained, passed)
+    whole = reestimated(whole, data) if config["reestimate_batch_norm"] else whole
     rng = Stream(config["seed"]).child("train", "reparametrise")
-    solution, change = reparametrised(trained, data, config["reparametrise"], rng)
-    facts = {
-        "state": "trained",
-        **outcome,
-        "output_change": change,
-        "train_seconds": seconds,
-        "data_note": data.note,
-    }
-    stored.commit(saved(solution, data, science(config), facts))
+    solution, change = reparametrised(whole, data, config["reparametrise"], rng)
+    facts = {"state": "trained", **outcome, "output_change": change, "data_note": data.note}
+    stored.commit(saved(solution, data, science(config), facts, passed))
     return solution
 
 

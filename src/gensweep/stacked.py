@@ -14,9 +14,10 @@ import torch
 from gensweep.data.base import Data
 from gensweep.errors import Busy
 from gensweep.geometry.solution import Layout, Solution
-from gensweep.models.build import drawn
+from gensweep.parts import load, network, protocol
 from gensweep.rng import Stream
-from gensweep.run import build, end_diverged, keep, load, protocol
+from gensweep.run import commit, end_diverged
+from gensweep.solutions import state
 from gensweep.sweep.identity import data_seed, run_id
 from gensweep.table.store import Run, Store
 from gensweep.train.fit import CHECKPOINT
@@ -32,9 +33,8 @@ class Member:
 
     def __init__(self, config: dict[str, Any], data: Data) -> None:
         self.config, self.run = config, run_of(config)
-        self.network: Any = drawn(lambda: build(config["model"], data), Stream(config["seed"]).child("model"))
-        self.network.to(getattr(torch, config["precision"]))
-        self.init_P = self.theta_P
+        self.network: Any = network(config, data)
+        self.begun, self.init_P = state(self.network), self.theta_P
 
     @property
     def theta_P(self) -> torch.Tensor:
@@ -88,7 +88,7 @@ def train(configs: Sequence[dict[str, Any]]) -> None:
 
     @functools.lru_cache(1)  # one data set serves all, or each has its own and only one is kept
     def data(seed: int) -> Data:
-        return load(configs[0], Stream(seed).child("data"))
+        return load({**configs[0], "data_seed": seed})
 
     members = [Member(config, data(data_seed(configs[0]))) for config in configs]
 
@@ -104,19 +104,20 @@ def train(configs: Sequence[dict[str, Any]]) -> None:
     seeds = dict.fromkeys(data_seed(config) for config in configs)
     pool = Pool.of(map(data, seeds), getattr(torch, configs[0]["precision"]))
     orders = [Stream(seed).child("train") for seed in seeds]
-    stack = Stack([m.network for m in members], pool, protocol(configs[0]), orders, progress)
+    how = protocol(configs[0], data(next(iter(seeds))))
+    stack = Stack([m.network for m in members], pool, how, orders, progress)
     for end in stack.ends():
         member = members[end.network]
         seconds = (time.monotonic() - started) / len(members)
-        commit(member, end, data(data_seed(member.config)), seconds)
+        ended(member, end, data(data_seed(member.config)), seconds)
 
 
-def commit(member: Member, end: End, data: Data, seconds: float) -> None:
+def ended(member: Member, end: End, data: Data, seconds: float) -> None:
     """What a run alone leaves behind at the end of its training."""
     if end.diverged:
         end_diverged(member.config, member.run, end.diverged, member.say)
         return
-    outcome = {"epochs": end.epochs, "updates": end.updates}
-    keep(member.config, member.solution, data, outcome, member.run, seconds)
+    outcome = {"epochs": end.epochs, "updates": end.updates, "train_seconds": seconds}
+    commit(member.config, member.solution, data, {0: member.begun}, outcome, member.run)
     member.run.set_state("trained")
     member.say(f"trained in a stack: {end.epochs} epochs, {end.updates} updates")

@@ -112,6 +112,11 @@ CONTRADICTIONS = [
     (["model=keskar_c2", "data=mnist"], "model=keskar_c2 halves images until nothing is left of 28 pixels"),
     (["model=cnn", "data=spirals"], "model=cnn takes images, and spirals has points; choose model=mlp"),
     (["reparametrise=batch_norm"], "reparametrise=batch_norm needs batch norm, and mlp has none"),
+    (["reestimate_batch_norm=true"], "reestimate_batch_norm=true needs batch norm, and mlp has none; choose"),
+    (
+        ["model=vgg_neyshabur", "data=cifar10", "model.hidden_norm=false", "reestimate_batch_norm=true"],
+        "reestimate_batch_norm=true needs batch norm, and vgg_neyshabur has none",
+    ),
     (["measure.basin.min_radius=20"], "measure.basin.min_radius=20.0 must be below"),
     (["optim=sgd", "optim.nesterov=true", "optim.momentum=0"], "optim.nesterov=true needs a momentum"),
     (

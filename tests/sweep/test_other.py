@@ -11,7 +11,7 @@ from gensweep.geometry.solution import Layout, Solution
 from gensweep.models.build import drawn
 from gensweep.rng import Stream
 from gensweep.run import build, load
-from gensweep.solutions import saved
+from gensweep.solutions import saved, state
 from gensweep.sweep.identity import science
 from gensweep.sweep.plan import plan
 from gensweep.table.shards import decoded
@@ -41,7 +41,7 @@ def stored(words):
     solution = Solution(model, init_P + 0.1 * draw.to(init_P), init_P)
     facts = {"state": "trained", "epochs": 1, "updates": 1, "train_seconds": 0.0, "data_note": ""}
     job.run.folder.mkdir(parents=True)
-    job.run.commit(saved(solution, data, science(job.config), facts))
+    job.run.commit(saved(solution, data, science(job.config), facts, {0: state(model)}))
     job.run.set_state("done")
     return job.run_id, solution, data
 

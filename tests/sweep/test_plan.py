@@ -4,9 +4,11 @@ import os
 import shutil
 
 import pytest
+import yaml
 
 from gensweep.errors import InputError
 from gensweep.sweep.compose import default_data_dir
+from gensweep.sweep.identity import science
 from gensweep.sweep.launch import listing, remember, verdict
 from gensweep.sweep.plan import plan
 from gensweep.table.store import DIVERGED, TRAINED, Store
@@ -36,7 +38,9 @@ def finish(job, outcome=b'{"state": "trained"}', shards=None):
     names = job.shards.values() if shards is None else shards
     job.run.folder.mkdir(parents=True)
     rows = {f"rows/{name}.parquet": b"rows" for name in names}
-    job.run.commit({name: name.encode() for name in TRAINED} | {"outcome.json": outcome} | rows)
+    config = yaml.safe_dump(science(job.config)).encode()
+    trained = {name: name.encode() for name in TRAINED} | {"config.yaml": config, "outcome.json": outcome}
+    job.run.commit(trained | rows)
     job.run.set_state("done")
 
 

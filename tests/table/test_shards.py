@@ -77,6 +77,25 @@ def test_lists_become_text(store):
     assert set(collect(store)[0]["model.widths"]) == {"[8, 16]"}
 
 
+@pytest.mark.parametrize(
+    ("values", "column"),
+    [
+        ([2, [1, 5]], ["2", "[1, 5]"]),
+        ([True, "x"], ["true", "x"]),
+        ([None, 2], [None, 2]),
+        ([1, 0.5], [1, 0.5]),
+    ],
+)
+def test_a_knob_of_two_kinds_is_text_and_can_be_written(values, column, tmp_path):
+    store = Store(tmp_path / "runs")
+    for run_id, value in zip((A, B), values, strict=True):
+        commit(store, run_id, {"margin-1": MARGINS[:1]}, {**CONFIG, "budget": {"keep": value}})
+    table = collect(store)[0]
+    write(table, tmp_path / "table.parquet")
+    back = pd.read_parquet(tmp_path / "table.parquet")["budget.keep"]
+    assert [None if pd.isna(v) else v for v in back] == column
+
+
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
 def test_both_files_hold_the_table(store, tmp_path, suffix):
     table = collect(store)[0]

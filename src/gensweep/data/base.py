@@ -101,6 +101,12 @@ class Data:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.type == "Split"}
 
     @property
+    def clean(self) -> Split:
+        """Train and confusion set together; the labels are those that the loss sees."""
+        pairs = [(getattr(self.train, f.name), getattr(self.confusion, f.name)) for f in fields(Split)]
+        return Split(*(np.concatenate(pair) for pair in pairs))
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one example."""
         return tuple(self.train.x.shape[1:])

@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from gensweep.data.base import Data
 from gensweep.errors import InputError
 from gensweep.geometry.fold import BATCH_NORMS
 from gensweep.geometry.risk import Buffers, Risk
+from gensweep.geometry.solution import Solution
 
 
 def statistics(mode: str, train: Risk) -> Callable[[Tensor], Buffers]:
@@ -62,6 +65,32 @@ def mixed(a: dict[str, Tensor], b: dict[str, Tensor], near: float, far: float) -
     """
     sums = {name: near * a[name] + far * b[name].to(a[name]) for name in a}
     return {name: s.clamp_min(0) if name.endswith("var") else s for name, s in sums.items()}
+
+
+def reestimated(solution: Solution, data: Data) -> Solution:
+    """The solution with the statistics of the clean examples at θ* in place of the running ones of training.
+
+    Raises:
+        InputError: No batch norm of the network keeps any.
+    """
+    check_kept(solution.model)
+    model = copy.deepcopy(solution.model)
+    found = Reestimated(Risk(solution, data.clean, data))(solution.theta_P)
+    for name, buffer in model.named_buffers():
+        if name in found:
+            buffer.copy_(found[name])
+    return replace(solution, model=model)
+
+
+def check_kept(model: nn.Module) -> None:
+    """Refuse a network without statistics to take anew.
+
+    Raises:
+        InputError: No batch norm of the network keeps any.
+    """
+    if not stored(model):
+        needed = "batch norm that keeps its statistics"
+        raise InputError(f"reestimate_batch_norm=true needs {needed}, and {type(model).__name__} has none")
 
 
 class Reestimated:

@@ -16,7 +16,7 @@ def described(value: Any) -> str:
     return f"a {type(value).__name__}"
 
 
-def said(error: Exception) -> str:
+def said(error: BaseException) -> str:
     """Another's error as the end of a sentence."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -8,6 +8,7 @@ from typing import Any
 from gensweep.errors import InputError, close_match
 from gensweep.sweep.identity import flatten
 from gensweep.sweep.rules import rule_for
+from gensweep.sweep.trusted import is_own
 
 TWO_CLASSES = POINTS = ("swissroll", "spirals")
 PIXELS = {"digits": 8, "mnist": 28, "fashion_mnist": 28, "cifar10": 32, "cifar100": 32, "svhn": 32}
@@ -78,6 +79,8 @@ def check_together(config: Mapping[str, Any]) -> None:
             "sync_batch_norm=false needs the number of processes, which changes the numbers then; name it in "
             "hardware=ddp hardware.processes=N"
         )
+    if config["start"]["epoch"] is not None and config["start"]["run"] is None:
+        raise InputError(f"start.epoch={config['start']['epoch']} is an epoch of no run; set start.run")
     if config["augment"] and config["data"]["name"] in POINTS:
         raise InputError(f"augment=true crops images, and {config['data']['name']} has points")
     if config["optim"].get("nesterov") and not config["optim"]["momentum"]:
@@ -118,6 +121,8 @@ def check_model(config: Mapping[str, Any]) -> None:
         InputError: Classes, points or images that it cannot take, or no batch norm.
     """
     model, data = config["model"], config["data"]["name"]
+    if is_own(model):
+        return  # it is tried on a few examples instead
     name, is_mlp = model["name"], model["_target_"].startswith("gensweep.models.mlp.")
     if model.get("single_logit") and data not in TWO_CLASSES:
         raise InputError(f"model.single_logit=true needs two classes, and {data} has more")
@@ -129,8 +134,12 @@ def check_model(config: Mapping[str, Any]) -> None:
             f"it needs {least_side(model)}"
         )
     normed = not is_mlp and any(model.get(key, True) for key in ("conv_norm", "hidden_norm"))
-    if config["reparametrise"] == "batch_norm" and not normed:
-        raise InputError(f"reparametrise=batch_norm needs batch norm, and {name} has none; choose model=cnn")
+    asked = {
+        "reparametrise=batch_norm": config["reparametrise"] == "batch_norm",
+        "reestimate_batch_norm=true": config["reestimate_batch_norm"],
+    }
+    for setting in (setting for setting, wanted in asked.items() if wanted and not normed):
+        raise InputError(f"{setting} needs batch norm, and {name} has none; choose model=cnn")
 
 
 def least_side(model: Mapping[str, Any]) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -20,7 +21,8 @@ from omegaconf.errors import OmegaConfBaseException
 from gensweep.errors import InputError, close_match
 from gensweep.sweep.check import check, check_together, coerced
 from gensweep.sweep.identity import flatten
-from gensweep.sweep.offered import CONF_DIR, foreign_targets, offered
+from gensweep.sweep.offered import CONF_DIR, offered
+from gensweep.sweep.trusted import KEY, is_own, refuse_foreign, settled, trusted
 
 # Parts of Hydra's own config that run code or write files: nobody's override reaches them.
 _QUIET = {"version": 1, "root": None, "disable_existing_loggers": False}
@@ -32,7 +34,7 @@ _FIXED = {
     "output_subdir": None,
     "job.env_set": {},
 }
-_NO_SETTINGS = ("experiment", "scale")  # groups whose files only choose and set
+_NO_SETTINGS = ("protocol", "experiment", "scale")  # groups whose files only choose and set
 _OPEN_HYDRA = ("hydra/launcher", "hydra.launcher.", "hydra.mode", "hydra.verbose")
 
 
@@ -78,16 +80,32 @@ def composed(
         own = hydra_part[key]["_target_"].startswith(("hydra_plugins.", "hydra._internal.core_plugins."))
         if not own or _targets(hydra_part[key]) > 1:
             raise InputError(f"hydra.{key} may not name a _target_ of its own")
+    if foreign := sorted({*hydra_part["overrides"]["task"]} - {*overrides}):
+        raise InputError(f"hydra.overrides.task={foreign} is fixed by gensweep; write it on the command line")
     # Hydra keeps no record of the members of a list of choices; each measure is named like its file.
-    reference = offered(_choices(hydra_part), config["measure"], _folders(config_dir))
-    check(config, reference)
-    for target in foreign_targets(config, CONF_DIR):
-        raise InputError(
-            f"{target} is not one of gensweep's own; a yaml file may set those, not bring others"
-        )
-    config = coerced(config)
+    choices = _choices(hydra_part)
+    reference = offered(choices, config["measure"], _folders(config_dir))
+    config = settings(config, reference, trusted(_granted(overrides), config), choices["model"])
     check_together(config)
     return config, hydra_part
+
+
+def _granted(overrides: Sequence[str]) -> Any:
+    """What the command line itself says of packages to trust, whatever the yaml files say."""
+    typed = [o for o in overrides if o.partition("=")[0].lstrip("+") == KEY]
+    return OverridesParser.create().parse_override(typed[-1]).value() if typed else []
+
+
+def settings(
+    config: dict[str, Any], reference: dict[str, Any], packages: tuple[str, ...], model: str
+) -> dict[str, Any]:
+    """The config, every setting checked: by rules, or by its own yaml file where the model is the user's."""
+    refuse_foreign(config, packages)
+    own = {}
+    if is_own(config["model"]):
+        own["model"] = settled(config.pop("model"), reference.pop("model"), model)
+    check(config, reference)
+    return {**coerced(config), **own}
 
 
 def check_overrides(overrides: Sequence[str]) -> None:

@@ -20,22 +20,22 @@ SCIENCE = (
     "clip_norm",
     "precision",
     "sync_batch_norm",
+    "reestimate_batch_norm",
     "reparametrise",
+    "start",
     "data",
     "model",
     "optim",
     "schedule",
     "budget",
 )
-# Left out where it is null, so that a run from before there was such a key keeps its name.
-LATER = ("data_seed",)
 # Keys inside those groups that cannot change a number.
 NOT_SCIENCE = {"data": ("download",)}
 
 
 def science(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a composed config that can change a number."""
-    chosen = {key: config[key] for key in SCIENCE if key not in LATER or config[key] is not None}
+    chosen = {key: config[key] for key in SCIENCE}
     for group, keys in NOT_SCIENCE.items():
         chosen[group] = {k: v for k, v in chosen[group].items() if k not in keys}
     if not config["sync_batch_norm"]:  # here alone the number of processes changes the numbers

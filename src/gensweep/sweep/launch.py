@@ -11,7 +11,9 @@ from typing import Any
 from gensweep.place import ALONE, given
 from gensweep.sweep.attempt import BUSY, FAILED, attempt, in_lockstep
 from gensweep.sweep.group import Group, settled
+from gensweep.sweep.identity import fingerprint
 from gensweep.sweep.plan import Job, Plan, plan, point
+from gensweep.sweep.trusted import is_own
 from gensweep.table.store import WORKING
 
 
@@ -31,6 +33,21 @@ def sweep(arguments: tuple[str, ...], launcher: Any, config_dir: str | None = No
     if todo:
         launcher.launch([job.overrides for job in todo], 0)
     return verdict(planned)
+
+
+def try_networks(jobs: Sequence[Job]) -> None:
+    """Make and try each network of the user's own once, before anything is written.
+
+    Raises:
+        InputError: What is wrong with it.
+    """
+    todo = [job.config for job in jobs if is_own(job.config["model"]) and not job.finished()]
+    if todo:
+        from gensweep.parts import trial
+
+        parts = ("model", "data", "precision", "reparametrise", "reestimate_batch_norm")
+        for config in {fingerprint([config[key] for key in parts]): config for config in todo}.values():
+            trial(config)
 
 
 def listing(planned: Plan, todo: int) -> str:

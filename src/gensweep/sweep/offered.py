@@ -35,15 +35,15 @@ def offered(groups: dict[str, str], measures: Iterable[str], folders: tuple[Path
     return {**main, **chosen, "measure": measured}
 
 
-def foreign_targets(config: Mapping[str, Any], conf: Path) -> list[str]:
-    """``group._target_=value`` of every part that no shipped file names, so that yaml runs no code.
+def foreign_targets(config: Mapping[str, Any], conf: Path) -> dict[str, Any]:
+    """Path → value of every ``_target_`` that no shipped file names, so that yaml runs no code.
 
     Args:
         config: A composed config, wherever its files came from.
         conf: The folder of the shipped files.
     """
     named = {k: v for k, v in flatten(config).items() if k.endswith("_target_")}
-    return [f"{k}={v}" for k, v in named.items() if v not in _shipped(k.partition(".")[0], conf)]
+    return {k: v for k, v in named.items() if str(v) not in _shipped(k.partition(".")[0], conf)}
 
 
 @functools.cache

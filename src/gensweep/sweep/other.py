@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from safetensors.numpy import load
@@ -9,7 +10,7 @@ from safetensors.numpy import load
 from gensweep.errors import InputError
 from gensweep.sweep.check import POINTS
 from gensweep.sweep.identity import data_seed
-from gensweep.table.store import TRAINED, Run, Store
+from gensweep.table.store import Run, Store
 
 
 def resolved(measures: dict[str, Any], run: Run, store: Store) -> dict[str, Any]:
@@ -43,11 +44,11 @@ def named(measures: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def _check(run: Run, other: Run, setting: str) -> None:
     if other.run_id == run.run_id:
         raise InputError(f"{setting} is run {run.run_id} itself; name another one, or init")
-    if not other.has(*TRAINED):
+    if not other.trained():
         raise InputError(
             f"{setting}: run {other.run_id} has no undamaged solution; it is {other.state()['state']}"
         )
-    if _network(run) != _network(other):
+    if network(run.config()) != network(other.config()):
         raise InputError(
             f"{setting}: run {other.run_id} has another network than run {run.run_id}; "
             "model and precision must be the same"
@@ -60,8 +61,8 @@ def _check(run: Run, other: Run, setting: str) -> None:
         )
 
 
-def _network(run: Run) -> Any:
-    config = run.config()
+def network(config: Mapping[str, Any]) -> Any:
+    """What two runs share whose weights fit into one network."""
     return config["precision"], {k: v for k, v in config["model"].items() if k != "name"}
 
 

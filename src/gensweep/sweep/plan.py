@@ -21,7 +21,11 @@ from gensweep.errors import InputError
 from gensweep.sweep import identity
 from gensweep.sweep.compose import composed, composer
 from gensweep.sweep.other import named
-from gensweep.table.store import DIVERGED, TRAINED, Run, Store
+from gensweep.sweep.sizes import sized
+from gensweep.sweep.start import check_start, resolved
+from gensweep.sweep.trusted import KEY
+from gensweep.sweep.words import as_text
+from gensweep.table.store import DIVERGED, Run, Store
 
 MOST_VALUES = 10_000  # in one range of a grid
 
@@ -57,7 +61,7 @@ class Job:
         """Whether every number asked for is there undamaged, or the one row of a run that diverged."""
         if self.run.diverged():
             return self.run.has("config.yaml", f"rows/{DIVERGED}.parquet")
-        return self.run.has(*TRAINED, *(f"rows/{s}.parquet" for s in self.shards.values()))
+        return self.run.has(*(f"rows/{s}.parquet" for s in self.shards.values())) and self.run.trained()
 
 
 @dataclass(frozen=True)
@@ -138,13 +142,17 @@ def point(overrides: tuple[str, ...], config_dir: str | None = None) -> Job:
         raise InputError(str(error.__cause__)) from None
     available = dataset.pool(Path(config["data_dir"]))
     sizes = config["train_size"], config["confusion_size"], config["poison_size"]
-    check_sizes(available, *sizes, name=config["data"]["name"])
-    return Job(overrides, config)
+    train_size = check_sizes(available, *sizes, name=config["data"]["name"])
+    store = Store(Path(config["outputs"]))
+    job = Job(overrides, resolved(sized(config, train_size + config["confusion_size"]), store))
+    if config["start"]["run"] and not job.run.diverged() and not job.run.trained():
+        check_start(job.config, store)  # what is trained needs no beginning any more
+    return job
 
 
 def _typed(overrides: Sequence[str]) -> list[Override]:
-    """The overrides; ``scale=`` works with and without Hydra's plus."""
-    return _parsed([f"+{o}" if o.startswith("scale=") else o for o in overrides])
+    """The overrides; ``scale=`` works with and without Hydra's plus, names of runs without quotes."""
+    return _parsed([f"+{o}" if o.startswith("scale=") else as_text(o) for o in overrides])
 
 
 def _parsed(overrides: Sequence[str]) -> list[Override]:
@@ -173,7 +181,10 @@ def _grid(hydra_part: Mapping[str, Any], typed: Sequence[Override]) -> list[list
     if scales and scale not in scales:
         raise InputError(f"scale={scale}: this experiment has {', '.join(scales)}")
     lines = [f"{k}={v}" for part in (sweeper["params"], scales.get(scale, {})) for k, v in part.items()]
-    overrides = [*_parsed(lines), *typed]
+    own = _parsed(lines)
+    if any(o.key_or_group.partition(".")[0] == KEY for o in own):
+        raise InputError(f"{KEY} stands in the grid of a yaml file; write it on the command line")
+    overrides = [*own, *typed]
     for override in overrides:  # expanding first would take all memory
         span = override.value()
         if isinstance(span, RangeSweep) and _length(span) > MOST_VALUES:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from gensweep.errors import InputError
 from gensweep.sweep.compose import composed
-from gensweep.sweep.launch import start
+from gensweep.sweep.launch import start, try_networks
 from gensweep.sweep.other import resolved
 from gensweep.sweep.plan import Job
-from gensweep.table.store import TRAINED, Store
+from gensweep.sweep.trusted import KEY, refuse_foreign
+from gensweep.sweep.words import as_text
+from gensweep.table.store import Store
 
-_OPEN = ("measure", "hardware", "data_dir")
+_OPEN = ("measure", "hardware", "data_dir", KEY)
 
 
 def remeasure(words: Sequence[str], outputs: Path) -> int:
@@ -36,27 +38,23 @@ def remeasure(words: Sequence[str], outputs: Path) -> int:
             raise InputError(
                 f"{override}: a stored run keeps its science; only measure… and hardware… can be given here"
             )
-    config, _ = composed(tuple(map(_as_text, overrides)))
+    config, _ = composed(tuple(map(as_text, overrides)))
     store = Store(outputs)
     runs = [store.find(w) for w in words if "=" not in w]
     if not runs:
         raise InputError("name at least one run; `gensweep status` lists them")
     for run in runs:
-        if not run.has(*TRAINED):
+        if not run.trained():
             raise InputError(
                 f"run {run.run_id} has no undamaged solution to measure; it is {run.state()['state']}"
             )
+        refuse_foreign(run.config(), config[KEY])  # somebody else's store runs no code either
     measures = [resolved(config["measure"], run, store) for run in runs]
     jobs = [
         Job((), {**config, **run.config(), "measure": asked, "outputs": str(outputs)})
         for run, asked in zip(runs, measures, strict=True)
     ]
+    try_networks(jobs)
     codes = [0 if job.finished() else start(job) for job in jobs]
     print(f"{codes.count(0)} of {len(codes)} runs measured", file=sys.stderr)
     return max(codes)
-
-
-def _as_text(override: str) -> str:
-    """The beginning of a run's name in quotes; Hydra would take 148998 for a number."""
-    key, _, value = override.partition("=")
-    return f"{key}='{value}'" if key.endswith(".other") and value.isalnum() else override

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from fnmatch import fnmatch
 from typing import Any
 
 Check = Callable[[Any], Any]
+_SHARE = re.compile(r"\d{1,3}(\.\d{1,9})?%", re.ASCII)
 
 
 def _number(value: Any) -> bool:
@@ -50,6 +52,32 @@ def each(rule: tuple[Check, str], size: int | None = None) -> tuple[Check, str]:
     return check, f"a list{f' of {size}' if size else ''}, each of it {rule[1]}"
 
 
+def either(*rules: tuple[Check, str]) -> tuple[Check, str]:
+    """What one of several checks accepts."""
+    return (
+        lambda v: next((found for rule in rules if (found := rule[0](v)) is not None), None),
+        ", or ".join(words for _, words in rules),
+    )
+
+
+def ascending() -> tuple[Check, str]:
+    """A check for lists of whole numbers, 1 or more, each above the one before."""
+
+    def check(v: Any) -> Any:
+        whole_ones = isinstance(v, list) and v and all(type(m) is int and m >= 1 for m in v)
+        return v if whole_ones and v == sorted(set(v)) else None
+
+    return check, "a list of such in ascending order"
+
+
+def share() -> tuple[Check, str]:
+    """A check for text like 10%."""
+    return (
+        lambda v: v if isinstance(v, str) and _SHARE.fullmatch(v) and 0 < float(v[:-1]) <= 100 else None,
+        "a share of the clean examples up to 100%",
+    )
+
+
 def one_of(*words: Any) -> tuple[Check, str]:
     """A check for one of a few words."""
     return (lambda v: v if v in words else None), f"one of {', '.join(map(str, words))}"
@@ -58,6 +86,16 @@ def one_of(*words: Any) -> tuple[Check, str]:
 def text() -> tuple[Check, str]:
     """A check for text that is not empty."""
     return (lambda v: v if isinstance(v, str) and v else None), "text (a number needs quotes)"
+
+
+def names() -> tuple[Check, str]:
+    """A check for lists of names of Python packages, empty or not."""
+    return (
+        lambda v: (
+            v if isinstance(v, list) and all(isinstance(m, str) and m.isidentifier() for m in v) else None
+        ),
+        "a list of names of packages",
+    )
 
 
 def switch() -> tuple[Check, str]:
@@ -71,7 +109,7 @@ RULES: dict[str, tuple[Check, str]] = {
     "seed": whole(0),
     "data_seed": optional(whole(0)),
     "poison_factor": real(0, 1),
-    "batch_size": whole(1),
+    "batch_size": either(whole(1), share()),
     "train_size": optional(whole(1)),
     "confusion_size": whole(0),
     "poison_size": whole(0),
@@ -81,6 +119,10 @@ RULES: dict[str, tuple[Check, str]] = {
     "precision": one_of("float32", "float64"),
     "sync_batch_norm": switch(),
     "reparametrise": one_of("none", "layer", "neuron", "batch_norm", "permutation"),
+    "reestimate_batch_norm": switch(),
+    "start.run": optional(text()),
+    "start.epoch": optional(whole(0)),
+    "trusted_targets": names(),
     "data_dir": text(),
     "outputs": text(),
     "data.points_per_class": whole(1),
@@ -105,6 +147,8 @@ RULES: dict[str, tuple[Check, str]] = {
     "model.dropout": real(0, 1),
     "optim.lr": POSITIVE,
     "optim.momentum": real(0, 1),
+    "optim.alpha": real(0, 1),
+    "optim.eps": POSITIVE,
     "optim.betas": each(real(0, 1), size=2),
     "optim.nesterov": switch(),
     "optim.weight_decay": real(0),
@@ -116,7 +160,9 @@ RULES: dict[str, tuple[Check, str]] = {
     "budget.max_epochs": whole(1),
     "budget.max_steps": optional(whole(1)),
     "budget.target_loss": optional(POSITIVE),
+    "budget.match": one_of("epochs", "updates"),
     "budget.check_every": whole(1),
+    "budget.keep": optional(either(whole(1), ascending())),
     "hardware.accelerator": one_of("cpu", "cuda", "auto"),
     "hardware.processes": optional(whole(1, 128)),
     "hardware.threads": whole(1, 1024),

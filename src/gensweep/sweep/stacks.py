@@ -75,7 +75,8 @@ def stackable(job: Job) -> bool:
     if config["hardware"]["processes"] != 1:
         return False
     perceptron = config["model"]["_target_"].startswith("gensweep.models.mlp.")
-    return config["hardware"]["stack"] > 1 and perceptron and not config["augment"] and not job.run.manifest()
+    special = config["augment"] or config["budget"]["keep"] or config["start"]["run"]
+    return config["hardware"]["stack"] > 1 and perceptron and not special and not job.run.manifest()
 
 
 def cut(group: Stack) -> list[Stack]:

@@ -26,6 +26,18 @@ def hydra_words(words: list[str]) -> argparse.Namespace:
     return known.parse_intermixed_args(words)
 
 
+def as_text(override: str) -> str:
+    """The beginnings of run names in quotes; Hydra would take 148998 for a number.
+
+    >>> as_text("start.run=148998,12e4"), as_text("start.run=null"), as_text("seed=1")
+    ("start.run='148998','12e4'", 'start.run=null', 'seed=1')
+    """
+    key, _, value = override.partition("=")
+    names = value.split(",")
+    is_name = key.endswith((".other", "start.run")) and all(n.isalnum() and n != "null" for n in names)
+    return f"{key}={','.join(repr(n) for n in names)}" if is_name else override
+
+
 def ordered(args: argparse.Namespace) -> list[str]:
     """The words as Hydra's own parser wants them, options first."""
     options = {
@@ -47,7 +59,7 @@ def hydra(words: list[str]) -> int:
     from gensweep.sweep.compose import CONF_DIR
     from gensweep.sweep.task import task
 
-    sys.argv = ["gensweep run", *[f"+{w}" if w.startswith("scale=") else w for w in words]]
+    sys.argv = ["gensweep run", *[f"+{w}" if w.startswith("scale=") else as_text(w) for w in words]]
 
     @hydra_main(version_base="1.3", config_path=str(CONF_DIR), config_name="config")
     def run_job(config: DictConfig) -> str:

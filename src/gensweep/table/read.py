@@ -23,6 +23,7 @@ TEXT = (
     "settings",
     "data_note",
     "git_sha",
+    "start.run",
 )
 VERSIONS = ("gensweep_version", "torch_version")
 

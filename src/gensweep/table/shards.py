@@ -124,8 +124,15 @@ def _tidy(table: pd.DataFrame) -> pd.DataFrame:
     """Columns in the order of the contract, rows in the order of the key."""
     rest = [c for c in table.columns if c not in (*COLUMNS, "reason")]
     first = [c for c in _KNOBS_FIRST if c in rest]
-    ordered = table[[*COLUMNS, *first, *(c for c in rest if c not in first), "reason"]]
+    ordered = table[[*COLUMNS, *first, *(c for c in rest if c not in first), "reason"]].apply(_of_one_kind)
     return ordered.sort_values(list(KEY), kind="stable", ignore_index=True)
+
+
+def _of_one_kind(column: pd.Series) -> pd.Series:
+    """A knob that is text in one run and a number in another, as budget.keep may be, is text in all."""
+    if pd.api.types.infer_dtype(column, skipna=True) not in ("mixed", "mixed-integer"):
+        return column
+    return column.map(lambda v: v if isinstance(v, str) else json.dumps(v), na_action="ignore")
 
 
 def _refuse_duplicates(table: pd.DataFrame) -> None:

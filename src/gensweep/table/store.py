@@ -28,6 +28,7 @@ from gensweep.table.atomic import sha256, write_atomically
 WORKING = ("training", "measuring")
 # What one training commits together; a run that lost one of them is trained again.
 TRAINED = ("config.yaml", "outcome.json", "solution.safetensors", "init.safetensors", "splits.safetensors")
+KEPT = "kept.safetensors"  # committed with them by a run that keeps weights on its way
 DIVERGED = "error-diverged"  # the one shard of a run without a finite loss
 
 
@@ -90,7 +91,7 @@ class Run:
         self._declare(self.manifest() | {name: sha256(content) for name, content in files.items()})
 
     def _declare(self, manifest: Mapping[str, str]) -> None:
-        text = json.dumps(dict(sorted(manifest.items())), indent=1)
+        text = json.dumps(manifest, sort_keys=True, indent=1)
         write_atomically(self.folder / "manifest.json", text.encode())
 
     def read(self, name: str) -> bytes:
@@ -102,7 +103,7 @@ class Run:
         expected = self.manifest().get(name)
         path = self.folder / name
         content = path.read_bytes() if path.is_file() else b""
-        if expected is None or sha256(content) != expected:
+        if sha256(content) != expected:
             raise Damaged(f"{path} is damaged: its SHA-256 is not the one that was committed")
         return content
 
@@ -124,6 +125,10 @@ class Run:
     def has(self, *names: str) -> bool:
         """Whether all these files are committed and undamaged."""
         return all(self._intact(name) for name in names)
+
+    def trained(self) -> bool:
+        """Whether all that its training committed is there undamaged."""
+        return self.has(*TRAINED) and (not self.config()["budget"].get("keep") or self.has(KEPT))
 
     def diverged(self) -> bool:
         """Whether training ended without a finite loss."""
@@ -191,8 +196,7 @@ class Store:
 
     def runs(self) -> list[Run]:
         """All runs, by name."""
-        folder = self.outputs / "runs"
-        found = folder.iterdir() if folder.is_dir() else []
+        found = (self.outputs / "runs").glob("*")
         return sorted((Run(p) for p in found if re.fullmatch("[0-9a-f]{12}", p.name)), key=lambda r: r.run_id)
 
     def check_writable(self) -> None:

@@ -31,8 +31,7 @@ class SafeCheckpointIO(CheckpointIO):
         """Write it, atomically."""
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
-        content = buffer.getvalue()
-        self.write(Path(path), hashlib.sha256(content).digest() + content)
+        self.write(Path(path), sealed(buffer.getvalue()))
 
     def load_checkpoint(
         self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None
@@ -43,6 +42,11 @@ class SafeCheckpointIO(CheckpointIO):
     def remove_checkpoint(self, path: Any) -> None:
         """Delete it."""
         Path(path).unlink(missing_ok=True)
+
+
+def sealed(content: bytes) -> bytes:
+    """The content behind its SHA-256."""
+    return hashlib.sha256(content).digest() + content
 
 
 def payload(path: Path) -> bytes:
@@ -64,3 +68,8 @@ def usable(path: Path) -> bool:
     except (FileNotFoundError, ValueError):
         return False
     return True
+
+
+def completed(path: Path) -> int:
+    """The epochs that were done when this checkpoint was written."""
+    return torch.load(io.BytesIO(payload(path)), map_location="cpu", weights_only=True)["epoch"] + 1

@@ -15,6 +15,7 @@ from torch.func import functional_call
 from gensweep.data.base import Data, Split
 from gensweep.data.resident import resident
 from gensweep.geometry.derivative import NoDerivative, autograd, broken, forward_mode, plain_attention
+from gensweep.geometry.pieces import piece
 from gensweep.geometry.solution import Layout, PerExample, Solution
 
 Product = Callable[[Tensor], Tensor]  # v_P -> H v, (P,), in the type of v
@@ -71,7 +72,8 @@ class Risk:
         solution: Whose network; the parameters are given with each call.
         split: Examples to average over.
         data: The constants that normalise them.
-        chunk: Most examples per forward pass; what is more goes through in pieces of nearly one size.
+        chunk: Most examples per forward pass, or fewer where the network is faster with fewer (see `piece`);
+            what is more goes through in parts of nearly one size.
         per_example: The loss of each example in place of the solution's own.
 
     Error: Exact for the split, up to rounding of the forward pass.
@@ -90,14 +92,15 @@ class Risk:
         self.x, self.y = resident(split, data, solution.device, solution.theta_P.dtype)
         self.chunk = chunk
         self.per_example = per_example or solution.loss
+        self.piece = min(chunk, piece(self.model, partial(self._forward, solution.theta_P), self.x))
 
     def __len__(self) -> int:
         """Number of examples N."""
         return len(self.y)
 
-    def chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Normalised inputs and labels, a piece at a time."""
-        pieces = max(1, math.ceil(len(self) / self.chunk))
+    def chunks(self, most: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Normalised inputs and labels, a piece at a time, or this many."""
+        pieces = max(1, math.ceil(len(self) / (most or self.piece)))
         return zip(self.x.tensor_split(pieces), self.y.tensor_split(pieces), strict=True)
 
     def _forward(self, theta_P: Tensor, x: Tensor, buffers: Buffers | None = None) -> Tensor:
@@ -109,7 +112,9 @@ class Risk:
     @torch.no_grad()
     def logits(self, theta_P: Tensor, buffers: Buffers | None = None) -> Tensor:
         """Outputs of the network, (N, C); ``buffers`` stand in for its own, see `batch_norm`."""
-        return torch.cat([self._forward(theta_P, x, buffers) for x, _ in self.chunks()])
+        by_batch = any(b is None for b in (buffers or {}).values())  # so it matters who is in one
+        chunks = self.chunks(self.chunk if by_batch else None)
+        return torch.cat([self._forward(theta_P, x, buffers) for x, _ in chunks])
 
     def losses(self, theta_P: Tensor) -> Tensor:
         """Loss of each example, float64 (N,)."""
@@ -174,7 +179,7 @@ class Risk:
         """The Hessian at a point as a function v ↦ Hv, by differentiating the gradient once more.
 
         The graph of the gradient is kept and serves every product, which halves their cost. A split of
-        several chunks is one whose graph would not fit, so there it is built anew each time.
+        more than ``chunk`` examples is one whose graph would not fit, so there it is built anew each time.
 
         Error: Exact almost everywhere, up to rounding; the kinks of ReLU and max-pooling carry no curvature.
 
@@ -182,15 +187,15 @@ class Risk:
             NoDerivative: A step of the network can be differentiated once at most.
         """
         point = theta_P.detach().clone().requires_grad_()
-        kept = self._slope(point, self.x, self.y) if len(self) <= self.chunk else None
+        fits = len(self) <= self.chunk
+        kept = [self._slope(point, x, y) for x, y in self.chunks()] if fits else []
 
         def product(v_P: Tensor) -> Tensor:
             total, v = torch.zeros_like(v_P), v_P.to(point)
-            for x, y in self.chunks():
-                slope = self._slope(point, x, y) if kept is None else kept
+            for slope in kept if fits else (self._slope(point, x, y) for x, y in self.chunks()):
                 if slope.requires_grad:  # else the slope is the same everywhere
                     with autograd():
-                        total += torch.autograd.grad(slope, point, v, retain_graph=kept is not None)[0]
+                        total += torch.autograd.grad(slope, point, v, retain_graph=fits)[0]
             return total
 
         return product

@@ -17,14 +17,13 @@ from torchmetrics import MeanMetric
 
 from gensweep.data.base import Data
 from gensweep.data.resident import normaliser, resident
+from gensweep.geometry.pieces import piece
 from gensweep.models.build import drawn
 from gensweep.rng import Stream
 from gensweep.train.augment import crop_and_flip
 from gensweep.train.batches import Batch, Batches, Bunches
 from gensweep.train.objective import objective, unlikelihood
 from gensweep.train.schedule import Schedule
-
-EVALUATION_CHUNK = 10_000
 
 
 class Diverged(Exception):
@@ -218,7 +217,7 @@ class Task(lightning.LightningModule):
         sums: dict[str, tuple[float, int]] = {}
         for name, (x, y) in self.splits.items():
             if len(y):
-                logits = torch.cat([self.model(part) for part in x.split(EVALUATION_CHUNK)]).double()
+                logits = torch.cat([self.model(part) for part in x.split(piece(self.model, self.model, x))]).double()
                 losses = (
                     unlikelihood(logits, y)
                     if name == "poison"

@@ -24,7 +24,8 @@ from gensweep.table.shards import encoded
 from gensweep.table.store import DIVERGED, TRAINED, Run, Store, write_atomically
 from gensweep.train.callback import MeasureAtEnd, Progress
 from gensweep.train.fit import CHECKPOINT, fit, on_terminal
-from gensweep.train.task import Diverged, Protocol, Task
+from gensweep.train.protocol import Protocol
+from gensweep.train.task import Diverged, Task
 
 # Measures of all runs draw from one seed: nets that are compared meet the same directions.
 MEASURE_SEED = 0
@@ -54,7 +55,7 @@ def run(config: dict[str, Any], say: Callable[[str], None] = print) -> str:
         if data.note:
             say(data.note)
         model = drawn(lambda: build(config["model"], data), rng.child("model"))
-        model.to(getattr(torch, config["precision"]))
+        model.to(torch.float64 if config["precision"] == "float64" else torch.float32)
         try:
             if stored.has(*TRAINED):
                 measure(config, loaded(stored, model, config["budget"]["target_loss"]), data, stored, say)
@@ -90,7 +91,7 @@ def train(config, model, data, rng, stored: Run, say) -> None:
     started, how = time.monotonic(), config["reparametrise"]
     places(model, how)  # a network without any says so before it is trained
     init_P = Layout.of(model).pack(dict(model.named_parameters()))
-    settings = {k: config[k] for k in ("poison_factor", "batch_size", "augment", "clip_norm")}
+    settings = {k: config[k] for k in ("poison_factor", "batch_size", "augment", "clip_norm", "precision")}
     schedule = part(config["schedule"])()
     protocol = Protocol(optimiser=part(config["optim"]), schedule=schedule, **settings, **config["budget"])
 

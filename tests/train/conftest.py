@@ -10,7 +10,8 @@ from gensweep.models.mlp import MLP
 from gensweep.rng import Stream
 from gensweep.table.store import write_atomically
 from gensweep.train.fit import fit
-from gensweep.train.task import Protocol, Task
+from gensweep.train.protocol import Protocol
+from gensweep.train.task import Task
 
 
 def split(n, seed):

@@ -12,7 +12,8 @@ from gensweep.models.build import drawn
 from gensweep.models.cnn import CNN
 from gensweep.rng import Stream
 from gensweep.train.augment import PAD, crop_and_flip, cropped
-from gensweep.train.task import Protocol, Task
+from gensweep.train.protocol import Protocol
+from gensweep.train.task import Task
 
 BLACK = torch.tensor([-1.5, 0.25]).view(1, 2, 1, 1)
 

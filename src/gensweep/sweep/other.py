@@ -61,7 +61,7 @@ def _check(run: Run, other: Run, setting: str) -> None:
 
 def _network(run: Run) -> Any:
     config = run.config()
-    return config["precision"], {k: v for k, v in config["model"].items() if k != "name"}
+    return config["precision"] == "float64", {k: v for k, v in config["model"].items() if k != "name"}
 
 
 def _examples(run: Run) -> Any:

@@ -77,7 +77,7 @@ RULES: dict[str, tuple[Check, str]] = {
     "random_labels": switch(),
     "augment": switch(),
     "clip_norm": optional(POSITIVE),
-    "precision": one_of("float32", "float64"),
+    "precision": one_of("float32", "float64", "bfloat16"),
     "reparametrise": one_of("none", "layer", "neuron", "batch_norm", "permutation"),
     "data_dir": text(),
     "outputs": text(),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -22,41 +21,13 @@ from gensweep.models.build import drawn
 from gensweep.rng import Stream
 from gensweep.train.augment import crop_and_flip
 from gensweep.train.batches import Batch, Batches, Bunches
+from gensweep.train.layout import memory_format
 from gensweep.train.objective import objective, unlikelihood
-from gensweep.train.schedule import Schedule
+from gensweep.train.protocol import Protocol
 
 
 class Diverged(Exception):
     """The loss is no longer a finite number."""
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How a network is trained.
-
-    Args:
-        poison_factor: β in [0, 1).
-        batch_size: Examples per clean and per poison batch.
-        optimiser: From parameters to an optimiser.
-        max_epochs: Passes over the clean examples.
-        max_steps: Updates, or None.
-        target_loss: Stop at the first check with a clean loss at or below this, nats, or None.
-        check_every: Epochs between checks: evaluation, stop, checkpoint.
-        schedule: The factor on the learning rate.
-        augment: Whether training images are cropped and flipped at random.
-        clip_norm: Largest norm of the gradient, or None.
-    """
-
-    poison_factor: float
-    batch_size: int
-    optimiser: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
-    max_epochs: int
-    max_steps: int | None = None
-    target_loss: float | None = None
-    check_every: int = 1
-    schedule: Schedule = field(default_factory=Schedule)
-    augment: bool = False
-    clip_norm: float | None = None
 
 
 class Task(lightning.LightningModule):
@@ -77,6 +48,7 @@ class Task(lightning.LightningModule):
         self.model, self.data, self.protocol, self.rng = model, data, protocol, rng
         self.running_objective = MeanMetric()
         self.clean_loss = math.inf
+        self.memory_format = memory_format(model)
         self.drops = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in model.modules())
 
     def setup(self, stage: str) -> None:
@@ -131,7 +103,7 @@ class Task(lightning.LightningModule):
     def update(self, batch: Batch) -> Tensor:
         """Move the weights once; what the objective was before."""
         optimiser = self.trainer.optimizers[0]
-        loss = self.objective(batch)
+        loss = self.loss(batch)
         optimiser.zero_grad()
         self.differentiate(loss)
         if self.protocol.clip_norm is not None:
@@ -142,7 +114,8 @@ class Task(lightning.LightningModule):
         optimiser.step()
         count.increment_completed()
         if self.protocol.schedule.shape != "constant":
-            self.lr_schedulers().step()
+            scheduler: Any = self.lr_schedulers()
+            scheduler.step()
         return loss.detach()
 
     def differentiate(self, loss: Tensor) -> None:
@@ -152,7 +125,7 @@ class Task(lightning.LightningModule):
         else:
             loss.backward()
 
-    def objective(self, batch: Batch) -> Tensor:
+    def loss(self, batch: Batch) -> Tensor:
         """The objective of one clean and one poison batch, seen in one forward pass."""
         x, y, poison_x, poison_y = batch
         if len(poison_y):
@@ -173,9 +146,20 @@ class Task(lightning.LightningModule):
 
     def outputs(self, x: Tensor) -> Tensor:
         """What the network says; with dropout, what it says under the stream of this step."""
-        if not self.drops:
-            return self.model(x)
-        return drawn(lambda: self.model(x), self.rng.child("dropout", self.global_step))
+        if self.drops:
+            return drawn(lambda: self.coarsely(x), self.rng.child("dropout", self.global_step))
+        return self.coarsely(x)
+
+    def coarsely(self, x: Tensor) -> Tensor:
+        """What it says in the protocol's own arithmetic; evaluation has that of the weights."""
+        if self.protocol.precision != "bfloat16":
+            return self.forward(x)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            return self.forward(x).to(x.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What it says of images that lie as it likes them."""
+        return self.model(x.contiguous(memory_format=self.memory_format))
 
     def on_train_epoch_end(self) -> None:
         """Evaluate every split; stop here if the target is reached."""
@@ -217,7 +201,7 @@ class Task(lightning.LightningModule):
         sums: dict[str, tuple[float, int]] = {}
         for name, (x, y) in self.splits.items():
             if len(y):
-                logits = torch.cat([self.model(part) for part in x.split(piece(self.model, self.model, x))]).double()
+                logits = self.logits(x).double()
                 losses = (
                     unlikelihood(logits, y)
                     if name == "poison"
@@ -230,3 +214,7 @@ class Task(lightning.LightningModule):
         clean = [sums[name] for name in ("train", "confusion") if name in sums]
         numbers["clean_loss"] = self.clean_loss = sum(loss for loss, _ in clean) / sum(n for _, n in clean)
         return numbers
+
+    def logits(self, x: Tensor) -> Tensor:
+        """What the network says of any number of examples."""
+        return torch.cat([self.forward(part) for part in x.split(piece(self.model, self.forward, x))])

@@ -33,6 +33,7 @@ from gensweep.run import build
 from gensweep.table.store import write_atomically
 from gensweep.train.callback import Progress
 from gensweep.train.fit import fit
+from gensweep.train.layout import memory_format
 from gensweep.train.protocol import Protocol
 from gensweep.train.task import Task
 
@@ -129,16 +130,24 @@ class Bench:
         data, model = self.data(steps), self.model()
         x, y = torch.from_numpy(data.train.x), torch.from_numpy(data.train.y)
         optimiser = sgd(model.parameters())
-        self.epoch(model, optimiser, x, y)
+        form = memory_format(model) if alike else torch.contiguous_format
+        self.epoch(model, optimiser, x, y, form)
         began = time.process_time()
         for _ in range(2):
-            self.epoch(model, optimiser, x, y)
+            self.epoch(model, optimiser, x, y, form)
         return (time.process_time() - began) / (2 * steps)
 
-    def epoch(self, model: nn.Module, optimiser: torch.optim.Optimizer, x: Tensor, y: Tensor) -> None:
+    def epoch(
+        self,
+        model: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        x: Tensor,
+        y: Tensor,
+        form: torch.memory_format,
+    ) -> None:
         """One pass."""
         for chosen in torch.randperm(len(y)).split(self.case.batch):
-            loss = F.cross_entropy(model(x[chosen]), y[chosen])
+            loss = F.cross_entropy(model(x[chosen].contiguous(memory_format=form)), y[chosen])
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

@@ -33,7 +33,8 @@ def load(config: dict[str, Any]) -> Data:
 def network(config: dict[str, Any], data: Data) -> torch.nn.Module:
     """The network for inputs and classes of this data, with its first weights."""
     rng = Stream(config["seed"]).child("model")
-    return drawn(lambda: build(config["model"], data), rng).to(getattr(torch, config["precision"]))
+    dtype = torch.float64 if config["precision"] == "float64" else torch.float32
+    return drawn(lambda: build(config["model"], data), rng).to(dtype)
 
 
 def build(settings: dict[str, Any], data: Data) -> torch.nn.Module:
@@ -51,7 +52,7 @@ def part(settings: dict[str, Any]) -> Callable[..., Any]:
 
 def protocol(config: dict[str, Any], data: Data) -> Protocol:
     """How the network is to be trained."""
-    settings = {k: config[k] for k in ("poison_factor", "batch_size", "augment", "clip_norm")}
+    settings = {k: config[k] for k in ("poison_factor", "batch_size", "augment", "clip_norm", "precision")}
     schedule = part(config["schedule"])()
     examples = len(data.train) + len(data.confusion)
     ends = limits(config["budget"], examples, config["batch_size"], schedule.reference_batch)

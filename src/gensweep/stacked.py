@@ -102,7 +102,7 @@ def train(configs: Sequence[dict[str, Any]]) -> None:
     for member in members:
         member.run.set_state("training", progress=f"in a stack of {len(members)}")
     seeds = dict.fromkeys(data_seed(config) for config in configs)
-    pool = Pool.of(map(data, seeds), getattr(torch, configs[0]["precision"]))
+    pool = Pool.of(map(data, seeds), members[0].init_P.dtype)
     orders = [Stream(seed).child("train") for seed in seeds]
     how = protocol(configs[0], data(next(iter(seeds))))
     stack = Stack([m.network for m in members], pool, how, orders, progress)

@@ -17,8 +17,11 @@ class Rates(Callback):
     def __init__(self):
         self.rates = []
 
-    def on_before_optimizer_step(self, trainer, pl_module, optimizer):
-        self.rates.append(optimizer.param_groups[0]["lr"])
+    def on_train_start(self, trainer, pl_module):
+        def note(optimiser, args, kwargs):
+            self.rates.append(optimiser.param_groups[0]["lr"])
+
+        trainer.optimizers[0].register_step_pre_hook(note)
 
 
 @pytest.fixture

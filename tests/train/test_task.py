@@ -112,7 +112,7 @@ def test_evaluation_in_chunks_is_evaluation_at_once(task, data, monkeypatch):
     one = task(data)
     one.setup("fit")
     whole = one.evaluate()
-    monkeypatch.setattr("gensweep.train.task.EVALUATION_CHUNK", 7)
+    monkeypatch.setattr("gensweep.train.task.piece", lambda *given: 7)
     assert one.evaluate() == pytest.approx(whole, rel=1e-6)
 
 

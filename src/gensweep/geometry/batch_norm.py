@@ -125,7 +125,7 @@ class Reestimated:
         self.settled.clear()
         while len(self.settled) < len(self.norms):
             before = len(self.settled)
-            for x, _ in self.train.chunks():
+            for x, _ in self.train.chunks(most=self.train.chunk):
                 with contextlib.suppress(_Reached):
                     functional_call(self.twin, self.train.layout.unpack(theta_P), (x,))
             self._settle()

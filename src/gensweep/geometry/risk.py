@@ -15,6 +15,7 @@ from torch.func import functional_call
 from gensweep.data.base import Data, Split
 from gensweep.data.resident import resident
 from gensweep.geometry.derivative import NoDerivative, autograd, broken, forward_mode, plain_attention
+from gensweep.geometry.pieces import piece
 from gensweep.geometry.solution import Layout, PerExample, Solution
 from gensweep.ranks import current
 
@@ -73,7 +74,8 @@ class Risk:
         solution: Whose network; the parameters are given with each call.
         split: Examples to average over.
         data: The constants that normalise them.
-        chunk: Most examples per forward pass; what is more goes through in pieces of nearly one size.
+        chunk: Most examples per forward pass, or fewer where the network is faster with fewer (see `piece`);
+            what is more goes through in parts of nearly one size.
         per_example: The loss of each example in place of the solution's own.
 
     Error: Exact for the split, up to rounding of the forward pass.
@@ -92,16 +94,17 @@ class Risk:
         self.x, self.y = resident(split, data, solution.device, solution.theta_P.dtype)
         self.chunk = chunk
         self.per_example = per_example or solution.loss
+        self.piece = min(chunk, piece(self.model, partial(self._forward, solution.theta_P), self.x))
         self.ranks = current()
 
     def __len__(self) -> int:
         """Number of examples N."""
         return len(self.y)
 
-    def chunks(self, part: slice = slice(None)) -> Iterator[tuple[Tensor, Tensor]]:
-        """Normalised inputs and labels, a piece at a time; of all examples, or of a part of them."""
+    def chunks(self, part: slice = slice(None), most: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Normalised inputs and labels of all examples or a part of them, a piece or this many at a time."""
         x, y = self.x[part], self.y[part]
-        pieces = math.ceil(len(y) / self.chunk)
+        pieces = math.ceil(len(y) / (most or self.piece))
         return zip(x.tensor_split(pieces), y.tensor_split(pieces), strict=True) if pieces else iter(())
 
     @property
@@ -118,9 +121,9 @@ class Risk:
     @torch.no_grad()
     def logits(self, theta_P: Tensor, buffers: Buffers | None = None) -> Tensor:
         """Outputs of the network, (N, C); ``buffers`` stand in for its own, see `batch_norm`."""
-        if buffers:  # those of a batch depend on who is in it
-            return self._outputs_of(slice(None), theta_P, buffers)
-        return self.ranks.gathered(self._outputs_of(self._mine, theta_P), len(self))
+        if any(b is None for b in (buffers or {}).values()):  # so it matters who is in a chunk
+            return torch.cat([self._forward(theta_P, x, buffers) for x, _ in self.chunks(most=self.chunk)])
+        return self.ranks.gathered(self._outputs_of(self._mine, theta_P, buffers), len(self))
 
     def _outputs_of(self, part: slice, theta_P: Tensor, buffers: Buffers | None = None) -> Tensor:
         outputs = [self._forward(theta_P, x, buffers) for x, _ in self.chunks(part)]
@@ -207,7 +210,7 @@ class Risk:
         """The Hessian at a point as a function v ↦ Hv, by differentiating the gradient once more.
 
         The graph of the gradient is kept and serves every product, which halves their cost. A split of
-        several chunks is one whose graph would not fit, so there it is built anew each time.
+        more than ``chunk`` examples is one whose graph would not fit, so there it is built anew each time.
 
         Error: Exact almost everywhere, up to rounding; the kinks of ReLU and max-pooling carry no curvature.
 
@@ -216,16 +219,15 @@ class Risk:
         """
         point = theta_P.detach().clone().requires_grad_()
         mine = self._mine
-        whole = 0 < mine.stop - mine.start <= self.chunk
-        kept = self._slope(point, self.x[mine], self.y[mine]) if whole else None
+        fits = mine.stop - mine.start <= self.chunk
+        kept = [self._slope(point, x, y) for x, y in self.chunks(mine)] if fits else []
 
         def product(v_P: Tensor) -> Tensor:
             total, v = torch.zeros_like(v_P), v_P.to(point)
-            for x, y in self.chunks(mine):
-                slope = self._slope(point, x, y) if kept is None else kept
+            for slope in kept if fits else (self._slope(point, x, y) for x, y in self.chunks(mine)):
                 if slope.requires_grad:  # else the slope is the same everywhere
                     with autograd():
-                        total += torch.autograd.grad(slope, point, v, retain_graph=kept is not None)[0]
+                        total += torch.autograd.grad(slope, point, v, retain_graph=fits)[0]
             return self.ranks.total(total)
 
         return product

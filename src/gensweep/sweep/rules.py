@@ -116,7 +116,7 @@ RULES: dict[str, tuple[Check, str]] = {
     "random_labels": switch(),
     "augment": switch(),
     "clip_norm": optional(POSITIVE),
-    "precision": one_of("float32", "float64"),
+    "precision": one_of("float32", "float64", "bfloat16"),
     "sync_batch_norm": switch(),
     "reparametrise": one_of("none", "layer", "neuron", "batch_norm", "permutation"),
     "reestimate_batch_norm": switch(),

@@ -76,6 +76,7 @@ def stackable(job: Job) -> bool:
         return False
     perceptron = config["model"]["_target_"].startswith("gensweep.models.mlp.")
     special = config["augment"] or config["budget"]["keep"] or config["start"]["run"]
+    special = special or config["precision"] == "bfloat16"
     return config["hardware"]["stack"] > 1 and perceptron and not special and not job.run.manifest()
 
 

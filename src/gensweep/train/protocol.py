@@ -26,6 +26,8 @@ class Protocol:
         schedule: The factor on the learning rate.
         augment: Whether training images are cropped and flipped at random.
         clip_norm: Largest norm of the gradient, or None.
+        precision: ``bfloat16`` for products of forward and backward pass in it, beside float32 weights; any
+            other word leaves the arithmetic to the type of the weights.
     """
 
     poison_factor: float
@@ -38,3 +40,4 @@ class Protocol:
     schedule: Schedule = field(default_factory=Schedule)
     augment: bool = False
     clip_norm: float | None = None
+    precision: str = "float32"

@@ -11,23 +11,23 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric
 
 from gensweep.data.base import Data
 from gensweep.data.resident import normaliser, resident
+from gensweep.geometry.pieces import piece
 from gensweep.models.build import drawn
 from gensweep.ranks import current
 from gensweep.rng import Stream
 from gensweep.train.augment import crop_and_flip
 from gensweep.train.batches import Batch, Batches, Bunches
-from gensweep.train.objective import objective, unlikelihood
+from gensweep.train.layout import memory_format
+from gensweep.train.objective import objective
 from gensweep.train.protocol import Protocol
+from gensweep.train.scores import scores
 from gensweep.train.whole_batch import average_statistics, whole_batch
-
-EVALUATION_CHUNK = 10_000
 
 
 class Diverged(Exception):
@@ -71,6 +71,7 @@ class Task(lightning.LightningModule):
         self.ranks, self.sync_batch_norm = current(), sync_batch_norm
         self.running_objective = MeanMetric()
         self.clean_loss = math.inf
+        self.memory_format = memory_format(model)
         own = type(model).__module__.partition(".")[0] not in ("gensweep", "torch")  # may draw unseen
         layers = (m for m in model.modules() if isinstance(m, nn.modules.dropout._DropoutNd))
         self.drops = own or any(m.p > 0 for m in layers)
@@ -129,7 +130,7 @@ class Task(lightning.LightningModule):
     def update(self, batch: Batch) -> Tensor:
         """Move the weights once; what the objective was before."""
         optimiser = self.trainer.optimizers[0]
-        loss = self.objective(batch)
+        loss = self.loss(batch)
         optimiser.zero_grad()
         self.differentiate(loss)
         if self.protocol.clip_norm is not None:
@@ -150,7 +151,7 @@ class Task(lightning.LightningModule):
         else:
             loss.backward()
 
-    def objective(self, batch: Batch) -> Tensor:
+    def loss(self, batch: Batch) -> Tensor:
         """The objective of one clean and one poison batch, seen in one forward pass."""
         x, y = batch.x, batch.y
         if batch.sizes[1]:
@@ -181,14 +182,25 @@ class Task(lightning.LightningModule):
                 stack.enter_context(
                     whole_batch(self.model, self.ranks, rows, sum(batch.sizes), self.sync_batch_norm)
                 )
-            if not self.drops:
-                return self.model(x)
-            return drawn(lambda: self.model(x), self.rng.child("dropout", self.global_step))
+            if self.drops:
+                return drawn(lambda: self.coarsely(x), self.rng.child("dropout", self.global_step))
+            return self.coarsely(x)
 
     def rows(self, batch: Batch) -> np.ndarray:
         """Which examples of the whole batch, clean ones first, this process has."""
         clean, poison = map(self.ranks.share, batch.sizes)
         return np.r_[clean, batch.sizes[0] + poison.start : batch.sizes[0] + poison.stop]
+
+    def coarsely(self, x: Tensor) -> Tensor:
+        """What it says in the protocol's own arithmetic; evaluation has that of the weights."""
+        if self.protocol.precision != "bfloat16":
+            return self.forward(x)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            return self.forward(x).to(x.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What it says of images that lie as it likes them."""
+        return self.model(x.contiguous(memory_format=self.memory_format))
 
     def on_train_epoch_end(self) -> None:
         """Evaluate every split; stop here if the target is reached."""
@@ -228,23 +240,11 @@ class Task(lightning.LightningModule):
         self.model.eval()
         if not self.sync_batch_norm:
             average_statistics(self.model, self.ranks)
-        names = [name for name, (_, y) in self.splits.items() if len(y)]
-        sums = self.ranks.total(torch.stack([self._sums(name) for name in names])).tolist()
+        numbers = scores(self.logits, self.splits, self.ranks)
         self.model.train(was_training)
-        numbers: dict[str, float] = {}
-        for name, (loss, right, n) in zip(names, sums, strict=True):
-            numbers |= {f"{name}_loss": loss / n, f"{name}_accuracy": right / n}
-        clean = [s for name, s in zip(names, sums, strict=True) if name in ("train", "confusion")]
-        numbers["clean_loss"] = self.clean_loss = sum(s[0] for s in clean) / sum(s[2] for s in clean)
+        self.clean_loss = numbers["clean_loss"]
         return numbers
 
-    def _sums(self, name: str) -> Tensor:
-        """Of this process's part of a split: the summed loss, the number classified right, the number."""
-        mine = self.ranks.share(len(self.splits[name][1]))
-        x, y = (part[mine] for part in self.splits[name])
-        if not len(y):
-            return torch.zeros(3, dtype=torch.float64, device=self.device)
-        logits = torch.cat([self.model(part) for part in x.split(EVALUATION_CHUNK)]).double()
-        losses = unlikelihood(logits, y) if name == "poison" else F.cross_entropy(logits, y, reduction="none")
-        right = (logits.argmax(1) == y).sum()
-        return torch.stack([losses.sum(), right.double(), torch.full_like(losses[0], len(y))])
+    def logits(self, x: Tensor) -> Tensor:
+        """What the network says of any number of examples."""
+        return torch.cat([self.forward(part) for part in x.split(piece(self.model, self.forward, x))])

@@ -278,16 +278,13 @@ def test_a_yaml_file_cannot_trust_itself(capsys, words, files):
 
 
 def test_even_where_nothing_else_is_foreign_a_yaml_file_trusts_nobody(capsys):
+    grid = {"mode": "MULTIRUN", "sweeper": {"params": {"trusted_targets": "[evil]"}}}
     write("experiment/x", {"trusted_targets": ["evil"]}, GLOBAL)
+    write("experiment/y", {"hydra": grid}, GLOBAL)
+    write("experiment/z", {"hydra": {"overrides": {"task": ["trusted_targets=[evil]"]}}}, GLOBAL)
     assert "comes from a yaml file, which may not trust anybody" in refused(capsys, "experiment=x")
-    write(
-        "experiment/x",
-        {"hydra": {"mode": "MULTIRUN", "sweeper": {"params": {"trusted_targets": "[evil]"}}}},
-        GLOBAL,
-    )
-    assert "stands in the grid of a yaml file" in refused(capsys, "experiment=x")
-    write("experiment/x", {"hydra": {"overrides": {"task": ["trusted_targets=[evil]"]}}}, GLOBAL)
-    assert "hydra.overrides.task=['trusted_targets=[evil]'] is fixed" in refused(capsys, "experiment=x")
+    assert "stands in the grid of a yaml file" in refused(capsys, "experiment=y")
+    assert "hydra.overrides.task=['trusted_targets=[evil]'] is fixed" in refused(capsys, "experiment=z")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load
@@ -86,6 +87,19 @@ def test_theta_0_of_a_measure_is_where_the_branch_began(parent, outputs, monkeyp
     made(outputs, f"start.run={parent.run_id}", "start.epoch=1", "seed=1")
     began = seen[0].layout.pack(passed_by(parent)[1])
     assert torch.equal(seen[0].init_P, began)
+
+
+def test_the_line_to_theta_0_ends_with_the_batch_norm_that_it_began_with(parent, outputs):
+    """The loss at its far end is that of the parent, whose examples are the same."""
+    branch = made(outputs, f"start.run={parent.run_id}", "measure=[interpolation]", "budget.max_epochs=1")
+    rows = {
+        name: pd.read_parquet(next(run.folder.glob(f"rows/{name}-*")))
+        for name, run in (("interpolation", branch), ("error", parent))
+    }
+    there, known = rows["interpolation"], rows["error"]
+    far = there[(there.quantity == "loss") & (there.split == "train") & (there.x == 1)].value.item()
+    loss = known[(known.quantity == "loss") & (known.split == "train")].value.item()
+    assert far == pytest.approx(loss, rel=1e-5)
 
 
 def test_a_resumed_branch_ends_as_one_that_was_not(parent, outputs, tmp_path, monkeypatch):

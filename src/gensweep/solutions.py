@@ -75,7 +75,9 @@ def put(model: nn.Module, state: State) -> None:
 
 
 def along(solution: Solution, passed: Mapping[int, State]) -> Solution:
-    """The solution with the path to it: θ₀, the kept points in their order, θ*, none of them twice."""
+    """The solution with the path to it: θ₀ with its buffers, the kept points in order, θ*, none twice."""
+    buffers = {name: passed[0][name] for name, _ in solution.model.named_buffers() if name in passed[0]}
+    solution = dataclasses.replace(solution, init_buffers=buffers)
     points = [solution.layout.pack(passed[epoch]).to(solution.theta_P) for epoch in sorted(passed)]
     if len(points) == 1:
         return solution
@@ -96,7 +98,8 @@ def loaded(run: Run, model: nn.Module, target_loss: float | None) -> Solution:
     layout, device = Layout.of(model), next(model.parameters()).device
     theta_P, init_P = (layout.pack(part).to(device) for part in (final, passed[0]))
     solution = Solution(model.eval(), theta_P, init_P, target_loss)
-    return solution if run.config()["reparametrise"] != "none" else along(solution, passed)
+    whole = along(solution, passed)
+    return whole if run.config()["reparametrise"] == "none" else dataclasses.replace(whole, path_TP=None)
 
 
 def beginning(run: Run, epoch: int | None) -> State:

@@ -68,6 +68,7 @@ class Solution:
         theta_P: Final parameters θ*, (P,).
         init_P: Initial parameters θ₀, (P,), or None where they are not known.
         target_loss: The training loss that the budget asked for, in nats per example, or None.
+        init_buffers: Buffers that went with θ₀, by name; None for those of a network nobody has trained yet.
         path_TP: Parameters that training passed, from θ₀ to θ*, (T, P); None when only those two were kept.
         loss: The loss of each example that every measure is of, from float64 logits (N, C) and labels (N,).
     """
@@ -76,6 +77,7 @@ class Solution:
     theta_P: Tensor
     init_P: Tensor | None = None
     target_loss: float | None = None
+    init_buffers: Mapping[str, Tensor] | None = None
     path_TP: Tensor | None = None
     loss: PerExample = cross_entropy
 

@@ -92,7 +92,9 @@ class Interpolation:
             InputError: It is no solution, or one of another architecture.
         """
         if self.other == "init":
-            return solution.init_P, initial(solution.model)
+            begun = initial(solution.model)
+            known = solution.init_buffers or {}
+            return solution.init_P, {name: known.get(name, fresh).to(fresh) for name, fresh in begun.items()}
         if not isinstance(self.other, Solution):
             raise InputError("Interpolation(other=…) is neither 'init' nor another model; give one of them")
         near, far = stored(solution.model), stored(self.other.model)

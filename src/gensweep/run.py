@@ -23,6 +23,7 @@ from gensweep.table.provenance import provenance
 from gensweep.table.shards import encoded
 from gensweep.table.store import DIVERGED, TRAINED, Run, Store, write_atomically
 from gensweep.train.callback import MeasureAtEnd, Progress
+from gensweep.train.compiled import compiled
 from gensweep.train.fit import CHECKPOINT, fit, on_terminal
 from gensweep.train.protocol import Protocol
 from gensweep.train.task import Diverged, Task
@@ -115,6 +116,8 @@ def train(config, model, data, rng, stored: Run, say) -> None:
     callbacks = [Progress(progress), MeasureAtEnd(init_P, at_end)]
     logger = part(config["logger"])(save_dir=stored.folder, name="log")
     task = Task(model, data, protocol, rng)
+    if config["hardware"]["compile"]:
+        task.compiled = compiled(model, init_P.device)
     fit(task, stored.folder, write_atomically, callbacks, logger, config["hardware"]["accelerator"])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -49,6 +49,7 @@ class Task(lightning.LightningModule):
         self.running_objective = MeanMetric()
         self.clean_loss = math.inf
         self.memory_format = memory_format(model)
+        self.compiled: Callable[[Tensor], Tensor] | None = None  # no part of the module tree
         self.drops = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in model.modules())
 
     def setup(self, stage: str) -> None:
@@ -153,13 +154,13 @@ class Task(lightning.LightningModule):
     def coarsely(self, x: Tensor) -> Tensor:
         """What it says in the protocol's own arithmetic; evaluation has that of the weights."""
         if self.protocol.precision != "bfloat16":
-            return self.forward(x)
+            return self.forward(x, self.compiled)
         with torch.autocast(self.device.type, torch.bfloat16):
-            return self.forward(x).to(x.dtype)
+            return self.forward(x, self.compiled).to(x.dtype)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """What it says of images that lie as it likes them."""
-        return self.model(x.contiguous(memory_format=self.memory_format))
+    def forward(self, x: Tensor, network: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """What it, or what was compiled from it, says of images that lie as it likes them."""
+        return (network or self.model)(x.contiguous(memory_format=self.memory_format))
 
     def on_train_epoch_end(self) -> None:
         """Evaluate every split; stop here if the target is reached."""

@@ -23,6 +23,7 @@ def test_a_compiled_training_ends_where_the_other_does(quick, task, data, train,
     plain, fast = task(data, dropout=dropout, max_epochs=2), task(data, dropout=dropout, max_epochs=2)
     calls = []
     forward = compiled(fast.model, CPU)
+    assert not isinstance(forward, torch.nn.Module)  # which would become part of the task
     fast.compiled = lambda x: calls.append(len(x)) or forward(x)
     train(plain, "plain")
     train(fast, "fast")

@@ -26,6 +26,7 @@ from gensweep.table.shards import encoded
 from gensweep.table.store import DIVERGED, Run, Store, write_atomically
 from gensweep.train.budget import kept_epochs
 from gensweep.train.callback import MeasureAtEnd, Progress
+from gensweep.train.compiled import compiled
 from gensweep.train.fit import CHECKPOINT, fit, on_terminal
 from gensweep.train.keep import KEEPING, Keep, kept, resumable
 from gensweep.train.task import Diverged, Task
@@ -102,6 +103,8 @@ def train(config: dict[str, Any], model: torch.nn.Module, data: Data, stored: Ru
     logger = part(config["logger"])(save_dir=stored.folder, name="log")
     rng, order = (Stream(seed).child("train") for seed in (config["seed"], data_seed(config)))
     task = Task(model, data, protocol(config, data), rng, order, config["sync_batch_norm"])
+    if config["hardware"]["compile"]:
+        task.compiled = compiled(model, init_P.device)
     fit(task, stored.folder, write_atomically, callbacks, logger)
 
 

@@ -22,6 +22,7 @@ def named(*overrides):
     "override",
     [
         "hardware.threads=2",
+        "hardware.compile=true",
         "hardware.jobs=7",
         "logger.flush_logs_every_n_steps=5",
         "data_dir=elsewhere",

@@ -218,6 +218,12 @@ def test_the_schedule_moves_the_learning_rate_at_its_milestones(task, data, trai
     assert rates.rates == pytest.approx([0.02] * 6 + [0.002] * 6 + [0.0002] * 6)
 
 
+def test_a_cosine_moves_it_at_every_update(task, data, train):
+    rates = Rates()
+    train(task(data, schedule=Schedule("cosine")), callbacks=[rates])
+    assert rates.rates == pytest.approx([0.005 * (1 + math.cos(math.pi * k / 18)) for k in range(18)])
+
+
 def test_milestones_are_fractions_of_the_updates_that_there_will_be(task, data, train):
     rates = Rates()
     train(task(data, max_epochs=99, max_steps=8, schedule=Schedule("step", (0.5,))), callbacks=[rates])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import torch
+from torch import nn
 
 from gensweep.rng import Stream
 
@@ -21,3 +22,10 @@ def drawn(call: Callable[[], T], rng: Stream) -> T:
     with torch.random.fork_rng():
         torch.manual_seed(rng.word())
         return call()
+
+
+def draws(model: nn.Module) -> bool:
+    """Whether a pass in training mode may draw: dropout does, and in foreign code there is no telling."""
+    if type(model).__module__.partition(".")[0] not in ("gensweep", "torch"):
+        return True
+    return any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in model.modules())

@@ -79,6 +79,8 @@ def check_together(config: Mapping[str, Any]) -> None:
             "sync_batch_norm=false needs the number of processes, which changes the numbers then; name it in "
             "hardware=ddp hardware.processes=N"
         )
+    if config["hardware"]["compile"] and config["hardware"]["processes"] != 1:
+        raise InputError("hardware.compile=true compiles one process alone; leave out one of both")
     if config["start"]["epoch"] is not None and config["start"]["run"] is None:
         raise InputError(f"start.epoch={config['start']['epoch']} is an epoch of no run; set start.run")
     if config["augment"] and config["data"]["name"] in POINTS:

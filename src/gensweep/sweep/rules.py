@@ -168,6 +168,7 @@ RULES: dict[str, tuple[Check, str]] = {
     "hardware.threads": whole(1, 1024),
     "hardware.jobs": whole(1, 1024),
     "hardware.stack": whole(1),
+    "hardware.compile": switch(),
     "logger.flush_logs_every_n_steps": whole(1),
     "measure.*.quantiles": each(real(0, 1.0000001)),
     "measure.*.epsilon": each(POSITIVE),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -18,7 +18,7 @@ from torchmetrics import MeanMetric
 from gensweep.data.base import Data
 from gensweep.data.resident import normaliser, resident
 from gensweep.geometry.pieces import piece
-from gensweep.models.build import drawn
+from gensweep.models.build import drawn, draws
 from gensweep.ranks import current
 from gensweep.rng import Stream
 from gensweep.train.augment import crop_and_flip
@@ -72,9 +72,8 @@ class Task(lightning.LightningModule):
         self.running_objective = MeanMetric()
         self.clean_loss = math.inf
         self.memory_format = memory_format(model)
-        own = type(model).__module__.partition(".")[0] not in ("gensweep", "torch")  # may draw unseen
-        layers = (m for m in model.modules() if isinstance(m, nn.modules.dropout._DropoutNd))
-        self.drops = own or any(m.p > 0 for m in layers)
+        self.drops = draws(model)
+        self.compiled: Callable[[Tensor], Tensor] | None = None  # no part of the module tree
 
     def setup(self, stage: str) -> None:
         """Put all examples on the device, once."""
@@ -194,13 +193,13 @@ class Task(lightning.LightningModule):
     def coarsely(self, x: Tensor) -> Tensor:
         """What it says in the protocol's own arithmetic; evaluation has that of the weights."""
         if self.protocol.precision != "bfloat16":
-            return self.forward(x)
+            return self.forward(x, self.compiled)
         with torch.autocast(self.device.type, torch.bfloat16):
-            return self.forward(x).to(x.dtype)
+            return self.forward(x, self.compiled).to(x.dtype)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """What it says of images that lie as it likes them."""
-        return self.model(x.contiguous(memory_format=self.memory_format))
+    def forward(self, x: Tensor, network: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """What it, or what was compiled from it, says of images that lie as it likes them."""
+        return (network or self.model)(x.contiguous(memory_format=self.memory_format))
 
     def on_train_epoch_end(self) -> None:
         """Evaluate every split; stop here if the target is reached."""

@@ -224,6 +224,8 @@ def test_when_one_is_killed_all_end_and_the_same_command_finishes(victim, undist
         others = [p for p in ranks_of(writer) if p != writer]
         assert len(others) == 1  # two processes share the run
         started = time.monotonic()
+        if victim == 0:
+            os.kill(others[0], signal.SIGSTOP)  # it cannot even notice
         os.kill([writer, *others][victim], signal.SIGKILL)
         _, err = driver.communicate(timeout=10)
         wait_for(lambda: not group(driver.pid), 10 - (time.monotonic() - started))

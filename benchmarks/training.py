@@ -28,8 +28,8 @@ from torch import Tensor, nn
 
 from gensweep.data.base import Data, Split
 from gensweep.models.build import drawn
+from gensweep.parts import build
 from gensweep.rng import Stream
-from gensweep.run import build
 from gensweep.table.store import write_atomically
 from gensweep.train.callback import Progress
 from gensweep.train.fit import fit

@@ -5,9 +5,9 @@ import torch
 from safetensors.torch import load
 
 from gensweep.errors import InputError
-from gensweep.rng import Stream
-from gensweep.run import build, run
-from gensweep.run import load as loaded_data
+from gensweep.parts import build
+from gensweep.parts import load as loaded_data
+from gensweep.run import run
 from gensweep.solutions import loaded, passed_by
 from gensweep.sweep.plan import plan
 from gensweep.table.shards import collect
@@ -38,7 +38,7 @@ def job(outputs):
 
 
 def solution_of(job):
-    data = loaded_data(job.config, Stream(0).child("data"))
+    data = loaded_data(job.config)
     return loaded(job.run, build(job.config["model"], data), None)
 
 

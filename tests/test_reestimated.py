@@ -7,9 +7,9 @@ from torch import nn
 
 from gensweep.data.resident import resident
 from gensweep.errors import InputError
-from gensweep.rng import Stream
-from gensweep.run import build, run
-from gensweep.run import load as loaded_data
+from gensweep.parts import build
+from gensweep.parts import load as loaded_data
+from gensweep.run import run
 from gensweep.solutions import loaded
 from gensweep.sweep.plan import plan
 from gensweep.table.shards import collect
@@ -40,7 +40,7 @@ def solution(job):
 def test_every_batch_norm_normalises_the_clean_examples_exactly(jobs):
     """Known answer: what enters a batch norm has its stored mean and variance, un-augmented, in eval mode."""
     job = jobs[1]
-    data = loaded_data(job.config, Stream(0).child("data"))
+    data = loaded_data(job.config)
     model = build(job.config["model"], data).double()
     network = loaded(job.run, model, None).model
     seen = {}

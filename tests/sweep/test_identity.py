@@ -115,10 +115,9 @@ def test_an_empty_group_is_a_leaf():
     assert flatten({"a": {}, "b": {"c": {}}}) == {"a": {}, "b.c": {}}
 
 
-def test_without_a_data_seed_a_run_keeps_the_name_it_had_before_there_was_one(config):
+def test_the_data_seed_is_the_seed_unless_it_is_given(config):
     assert config["data_seed"] is None
-    assert "data_seed" not in science(config)
-    without = {key: value for key, value in config.items() if key != "data_seed"}
-    assert data_seed(config) == data_seed(without) == 0
-    assert named("data_seed=0") != named("data_seed=1") != run_id(config)
+    assert data_seed(config) == config["seed"] == 0
+    assert data_seed({**config, "data_seed": 7}) == 7
+    assert len({named("data_seed=0"), named("data_seed=1"), run_id(config)}) == 3
     assert science(composed(("data_seed=0",))[0])["data_seed"] == 0

@@ -9,8 +9,8 @@ from gensweep.cli import main
 from gensweep.geometry.risk import Risk
 from gensweep.geometry.solution import Layout, Solution
 from gensweep.models.build import drawn
+from gensweep.parts import build, load
 from gensweep.rng import Stream
-from gensweep.run import build, load
 from gensweep.solutions import saved, state
 from gensweep.sweep.identity import science
 from gensweep.sweep.plan import plan
@@ -33,7 +33,7 @@ def stored(words):
     """Commit the run of these words with weights that nobody trained."""
     (job,) = plan((*TINY, *words)).jobs
     rng = Stream(job.config["seed"])
-    data = load(job.config, rng.child("data"))
+    data = load(job.config)
     model = drawn(lambda: build(job.config["model"], data), rng.child("model"))
     model.to(getattr(torch, job.config["precision"])).eval()
     init_P = Layout.of(model).pack(dict(model.named_parameters()))

@@ -70,6 +70,11 @@ def dispatch(words: list[str]) -> int:
     if args.verb == "measure":  # words may stand on both sides of an option
         args.words += [w for w in rest if not w.startswith("-")]
         rest = [w for w in rest if w.startswith("-")]
+    for word in rest:
+        if word.startswith("outputs="):
+            raise InputError(
+                f"{word}: for `{args.verb}` it is an option; write --outputs {word[8:] or 'DIR'}"
+            )
     if rest:
         parser().error(f"unrecognised arguments: {' '.join(rest)}")
     return args.do(args)
@@ -130,9 +135,9 @@ def run(words: list[str], dry: bool) -> int:
     if args.cfg or args.info:
         return hydra(ordered(args))
     planned.store.check_writable()
-    from gensweep.sweep.launch import start, try_networks
+    from gensweep.sweep.launch import start, try_out
 
-    try_networks(planned.jobs)
+    try_out(planned.jobs)
     if planned.multirun:
         return hydra([*ordered(args), *([] if args.multirun else ["--multirun"])])
     job = planned.jobs[0]

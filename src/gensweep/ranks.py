@@ -16,7 +16,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.nn.functional import all_reduce
 
 from gensweep.errors import InputError
 from gensweep.place import ALONE, Place
@@ -66,7 +65,7 @@ class Ranks:
 
     def total_with_gradient(self, part: Tensor) -> Tensor:
         """The same sum, which autograd follows back into every process."""
-        return all_reduce(part) if self.several else part
+        return _Total.apply(part) if self.several else part
 
     def gathered(self, part: Tensor, n: int) -> Tensor:
         """All n items, (n, …), from the parts that the processes took by ``share``."""
@@ -83,6 +82,22 @@ class Ranks:
         said = [word]
         dist.broadcast_object_list(said, device=CPU)
         return said[0]
+
+
+class _Total(torch.autograd.Function):
+    """A sum over processes; what flows back into each part is the sum of what flows into the copies."""
+
+    @staticmethod
+    def forward(ctx: Any, part: Tensor) -> Tensor:
+        whole = part.clone()
+        dist.all_reduce(whole)
+        return whole
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
+        whole = slope.clone()
+        dist.all_reduce(whole)
+        return whole
 
 
 _current = Ranks()

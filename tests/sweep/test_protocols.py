@@ -69,6 +69,7 @@ SAID = {
 }  # fmt: skip
 FILES = sorted(path.stem for path in (CONF_DIR / "protocol").glob("*.yaml"))
 SIZES = ("train_size=500", "poison_size=134")
+BRANCHES = {"minefield_bad": "start.run=null"}  # begins from another run, or is told that it does not
 
 
 def job(*overrides, config_dir=None):
@@ -83,7 +84,7 @@ def test_every_protocol_is_held_to_its_paper():
 @pytest.mark.parametrize("name", FILES)
 def test_a_protocol_says_what_its_paper_says(name):
     """The command line may still change each of its settings, as it does here with the sizes."""
-    settings = flatten(job(f"protocol={name}", *SIZES).config)
+    settings = flatten(job(f"protocol={name}", *SIZES, BRANCHES.get(name, "seed=0")).config)
     said, falls = SAID[name]
     assert {key: settings[key] for key in said} == said
     if falls:
@@ -105,7 +106,7 @@ def test_its_head_names_the_source_and_what_differs(name):
 @pytest.mark.parametrize("name", FILES)
 def test_a_protocol_trains(name, tmp_path):
     words = ("model.widths=[4]", "train_size=60", "budget.max_steps=1", f"outputs='{tmp_path}'")
-    one = job(f"protocol={name}", *words)
+    one = job(f"protocol={name}", *words, BRANCHES.get(name, "seed=0"))
     assert run(one.config, say=lambda line: None) == "done"
     assert json.loads(one.run.read("outcome.json"))["updates"] == 1
 
@@ -160,6 +161,11 @@ def test_a_protocol_of_ones_own(tmp_path):
     (tmp_path / "protocol" / "mine.yaml").write_text("# @package _global_\n" + yaml.safe_dump(settings))
     config = job("protocol=mine", config_dir=str(tmp_path)).config
     assert (config["batch_size"], config["optim"]["nesterov"]) == (77, True)
+
+
+def test_a_branch_without_a_beginning_is_refused():
+    with pytest.raises(InputError, match=r"begins from the weights of another run; name it: start\.run=RUN"):
+        job("protocol=minefield_bad")
 
 
 def test_an_unknown_protocol_is_refused():

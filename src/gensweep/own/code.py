@@ -35,7 +35,7 @@ def made(settings: dict[str, Any], input_shape: tuple[int, ...], num_classes: in
     given = {k: v for k, v in settings.items() if k not in ("name", "_target_")}
     try:
         return kind(**given, input_shape=input_shape, num_classes=num_classes)
-    except Exception as error:  # a constructor may raise anything at all
+    except (Exception, SystemExit) as error:  # a constructor may raise anything at all
         raise InputError(
             f"model._target_={settings['_target_']} cannot be made from input_shape={input_shape}, "
             f"num_classes={num_classes} and its settings: {said(error)}"
@@ -78,7 +78,7 @@ def try_out(model: nn.Module, data: Data) -> None:
     try:
         loss = drawn(lambda: cross_entropy(network(x), y).mean(), Stream(0))
         loss.backward()
-    except Exception as error:  # and so may a forward pass
+    except (Exception, SystemExit) as error:  # and so may a forward pass
         raise InputError(f"model fails in train mode: {said(error)}") from error
     if not torch.isfinite(loss):
         raise InputError(f"model has a loss of {loss.item()} before it is trained")

@@ -38,7 +38,8 @@ def attempt(job: Job, place: Place = ALONE) -> int:
         with joined(place, job.config["hardware"]["accelerator"]):
             return tried(job)
     except InputError as error:
-        print(f"gensweep: {error}", file=sys.__stderr__)
+        if place.rank == 0:
+            print(f"gensweep: {error}", file=sys.__stderr__)
         return BAD_INPUT
     except Exception as error:
         return failed(job, error, place)
@@ -60,14 +61,13 @@ def failed(job: Job, error: Exception, place: Place) -> int:
     who = f"process {place.rank + 1} of {place.world}: " if place.world > 1 else ""
     reason = f"{who}{type(error).__name__}: {error}".splitlines()[0]
     log = job.run.folder / "log.txt"
+    if place.world == 1 or multiprocessing.parent_process() is None:  # else that one says it, once
+        print(f"{job.run_id} failed: {reason}; log: {log}", file=sys.__stderr__)
     with contextlib.suppress(OSError):  # the disk may be what failed
         if place.world == 1 or job.run.state()["state"] != "failed":
-            print(f"{job.run_id} failed: {reason}; log: {log}", file=sys.__stderr__)
             job.run.set_state("failed", reason=reason)
         with open(log, "a") as lines:
             traceback.print_exception(error, file=lines)
-        return FAILED
-    print(f"{job.run_id} failed: {reason}", file=sys.__stderr__)
     return FAILED
 
 

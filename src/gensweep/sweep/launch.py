@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from gensweep.place import ALONE, given
-from gensweep.sweep.attempt import BUSY, FAILED, attempt, in_lockstep
+from gensweep.sweep.attempt import BAD_INPUT, BUSY, FAILED, attempt, in_lockstep
 from gensweep.sweep.group import Group, settled
 from gensweep.sweep.identity import fingerprint
 from gensweep.sweep.plan import Job, Plan, plan, point
 from gensweep.sweep.trusted import is_own
 from gensweep.table.store import WORKING
+
+KNOWN = (0, FAILED, BAD_INPUT, BUSY, 128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 def sweep(arguments: tuple[str, ...], launcher: Any, config_dir: str | None = None) -> int:
@@ -35,12 +37,17 @@ def sweep(arguments: tuple[str, ...], launcher: Any, config_dir: str | None = No
     return verdict(planned)
 
 
-def try_networks(jobs: Sequence[Job]) -> None:
-    """Make and try each network of the user's own once, before anything is written.
+def try_out(jobs: Sequence[Job]) -> None:
+    """Look for the GPUs, and make and try each network of the user's own once, before anything is written.
 
     Raises:
         InputError: What is wrong with it.
     """
+    hardware = jobs[0].config["hardware"]
+    if hardware["accelerator"] != "cpu" and given(jobs[0].config) is None:
+        from gensweep.ranks import device
+
+        device(hardware["accelerator"], hardware["processes"] - 1)
     todo = [job.config for job in jobs if is_own(job.config["model"]) and not job.finished()]
     if todo:
         from gensweep.parts import trial
@@ -99,7 +106,9 @@ def start(job: Job) -> int:
     finally:
         group.kill()
     _note_death(job, group)
-    return group.code if group.code >= 0 else FAILED
+    if group.code not in (0, BAD_INPUT, BUSY):
+        print(f"{job.run_id} {complaint(job)}", file=sys.stderr)
+    return group.code if group.code in KNOWN else FAILED
 
 
 def pool(overrides: Sequence[tuple[str, ...]], width: int, config_dir: str | None = None) -> None:
@@ -128,9 +137,15 @@ def pool(overrides: Sequence[tuple[str, ...]], width: int, config_dir: str | Non
 
 def _note_death(job: Job, group: Group) -> None:
     """Say in the store how a process ended that could not say so itself."""
-    if group.code < 0 and not job.finished():
-        who = f"process {group.first + 1} of {len(group.processes)} was " if len(group.processes) > 1 else ""
-        job.run.set_state("failed", reason=f"{who}killed by {signal.Signals(-group.code).name}")
+    if group.code in KNOWN or job.finished():
+        return
+    who = f"process {group.first + 1} of {len(group.processes)} " if len(group.processes) > 1 else ""
+    how = (
+        f"killed by {signal.Signals(-group.code).name}"
+        if group.code < 0
+        else "lost with the one that made it"
+    )
+    job.run.set_state("failed", reason=f"{who}was {how}" if who else how)
 
 
 def _report(job: Job, code: int, ended: int, total: int, started: float) -> None:

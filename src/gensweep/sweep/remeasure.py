@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gensweep.errors import InputError
 from gensweep.sweep.compose import composed
-from gensweep.sweep.launch import start, try_networks
+from gensweep.sweep.launch import start, try_out
 from gensweep.sweep.other import resolved
 from gensweep.sweep.plan import Job
 from gensweep.sweep.trusted import KEY, refuse_foreign
@@ -34,6 +34,8 @@ def remeasure(words: Sequence[str], outputs: Path) -> int:
     """
     overrides = [w for w in words if "=" in w]
     for override in overrides:
+        if override.startswith("outputs="):
+            raise InputError(f"{override}: here it is an option; write --outputs {override[8:] or 'DIR'}")
         if not override.lstrip("+~").startswith(_OPEN):
             raise InputError(
                 f"{override}: a stored run keeps its science; only measure… and hardware… can be given here"
@@ -54,7 +56,7 @@ def remeasure(words: Sequence[str], outputs: Path) -> int:
         Job((), {**config, **run.config(), "measure": asked, "outputs": str(outputs)})
         for run, asked in zip(runs, measures, strict=True)
     ]
-    try_networks(jobs)
+    try_out(jobs)
     codes = [0 if job.finished() else start(job) for job in jobs]
     print(f"{codes.count(0)} of {len(codes)} runs measured", file=sys.stderr)
     return max(codes)

@@ -25,10 +25,11 @@ def sized(config: dict[str, Any], examples: int) -> dict[str, Any]:
     keep = config["budget"]["keep"]
     budget, reference = config["budget"], config["schedule"]["reference_batch"]
     epochs = limits(budget, examples, config["batch_size"], reference)["max_epochs"]
-    if isinstance(keep, list) and keep[-1] > epochs:
+    last = keep[-1] if isinstance(keep, list) else keep
+    if last is not None and last > epochs:
         raise InputError(
-            f"budget.keep={keep} asks for weights after epoch {keep[-1]}, but training ends after {epochs} "
-            "epochs at the latest; shorten the list or raise budget.max_epochs"
+            f"budget.keep={keep} asks for weights after epoch {last}, but training ends after {epochs} "
+            "epochs at the latest; keep earlier ones or raise budget.max_epochs"
         )
     return config
 

@@ -19,6 +19,10 @@ from gensweep.table.store import TRAINED
 
 # With splits and batches of their own, more networks than this leave the processor's cache between two steps.
 OWN_DATA = 8
+UNLIKE = (
+    "go alone: only perceptrons that differ in their seed alone and have not begun are stacked, without "
+    "crops, kept weights, warm starts, bfloat16 or several processes"
+)
 
 Stack = list[Job]
 
@@ -40,6 +44,9 @@ def train_stacks(
     """
     jobs = [point(o, config_dir) for o in overrides]
     waiting = stacks(jobs)
+    alone = len(jobs) - sum(map(len, waiting))
+    if alone and jobs[0].config["hardware"]["stack"] > 1:
+        print(f"{alone} of {len(jobs)} runs {UNLIKE}", flush=True)
     running: dict[Any, tuple[Any, Stack]] = {}
     total, ended = len(waiting), 0
     try:

@@ -22,6 +22,8 @@ def resolved(config: dict[str, Any], store: Store) -> dict[str, Any]:
         InputError: No run, or several, have a name that begins like this.
     """
     start = config["start"]
+    if start["run"] == "RUN":  # so a protocol says that it needs one
+        raise InputError("this protocol begins from the weights of another run; name it: start.run=RUN")
     if start["run"] is None or re.fullmatch("[0-9a-f]{12}", start["run"]):
         return config
     return {**config, "start": {**start, "run": _found(start["run"], store).run_id}}

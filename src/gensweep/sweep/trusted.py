@@ -45,7 +45,7 @@ def trusted(granted: Any, config: Mapping[str, Any]) -> tuple[str, ...]:
         )
     names = tuple(map(str, granted)) if isinstance(granted, list) else ()  # the rules refuse anything else
     for name in names:
-        if name in sys.stdlib_module_names or name in DEPENDENCIES:
+        if not _of_networks(name):
             raise InputError(f"{KEY}=[{name}]: that is no package of networks; name the one that holds yours")
     return names
 
@@ -61,7 +61,12 @@ def refuse_foreign(config: Mapping[str, Any], packages: Sequence[str]) -> None:
         if package not in packages:
             said = f"{key}={target} is not one of gensweep's own; a yaml file may set those, not bring others"
             hint = f"; if you trust that package, say 'trusted_targets=[{package}]' on the command line"
-            raise InputError(said + hint if package else said)
+            raise InputError(said + hint if package and _of_networks(package) else said)
+
+
+def _of_networks(package: str) -> bool:
+    """Whether a package may hold networks at all."""
+    return package not in sys.stdlib_module_names and package not in DEPENDENCIES
 
 
 def is_own(model: Any) -> bool:

@@ -7,6 +7,7 @@ import os
 
 import pandas as pd
 import pytest
+import torch
 
 from gensweep.cli import main
 from gensweep.table.shards import write
@@ -57,12 +58,27 @@ def test_a_missing_table_or_store_is_a_sentence(verb, capsys, tmp_path):
         (["run", "+data=mnist"], "it is chosen already; write data=… without the plus"),
         (["run", "outputs=a,b=c"], "quote a value with spaces"),
         (["measure", "", "measure=[norms]"], "an empty name names 0 runs"),
+        (["measure", "abc", "outputs=u", "measure=[norms]"], "here it is an option; write --outputs u"),
+        (["status", "outputs=u"], "for `status` it is an option; write --outputs u"),
+        (["run", "hardware=slurm", *TINY], "none started this one; write `srun -n 4"),
+        (["run", "sync_batch_norm=false", *TINY], "needs the number of processes"),
+        (["run", "hardware=ddp", "hardware.compile=true", *TINY], "compiles one process alone"),
     ],
 )
 def test_words_that_cannot_be_meant(words, sentence, capsys, tmp_path):
     code, said = ends(words, capsys)
     assert code == 2
     assert sentence in said
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("hardware", ["gpu", "ddp"])
+def test_a_gpu_that_is_not_there_leaves_nothing_behind(hardware, capsys, tmp_path):
+    code, said = ends(["run", f"hardware={hardware}", "hardware.accelerator=cuda", *TINY], capsys)
+    assert code == 2
+    assert said.startswith("gensweep: hardware.accelerator=cuda needs a GPU for each process")
+    assert said.count("\n") == 1
     assert os.listdir(tmp_path) == []
 
 

@@ -44,6 +44,10 @@ class Net(nn.Module):
         hidden = torch.dropout(self.norm(self.first(x.flatten(1))), 0.3, self.training)
         return self.last(hidden) * self.gain * self.scale
 
+class Leaver(nn.Module):
+    def __init__(self, **settings):
+        raise SystemExit(0)
+
 class Stubborn(nn.Module):
     def __init__(self, depth):
         super().__init__()
@@ -120,6 +124,16 @@ def test_a_trusted_network_is_trained_measured_and_found_again(capsys):
         main(["measure", run.run_id, "measure=[norms]", TRUST])
     assert end.value.code == 0
     assert any(name.startswith("rows/norms") for name in run.manifest())
+
+
+def test_a_network_that_leaves_the_program_is_refused(capsys):
+    write("model/leaver", {"_target_": "mypackage.nets.Leaver"})
+    assert "cannot be made from input_shape" in refused(capsys, "model=leaver", TRUST)
+
+
+def test_a_package_that_cannot_be_trusted_is_not_advised(capsys):
+    write("model/hub", {"_target_": "torch.hub.load"})
+    assert "trusted_targets" not in refused(capsys, "model=hub")
 
 
 def test_a_run_whose_package_is_gone_is_left_as_it_was(capsys):

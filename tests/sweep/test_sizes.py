@@ -56,3 +56,5 @@ def test_a_list_of_epochs_is_held_against_the_epochs_of_this_batch_size():
         InputError, match=r"asks for weights after epoch 81, but training ends after 80 epochs"
     ):
         job(*words, "budget.keep=[1,81]")
+    with pytest.raises(InputError, match=r"budget\.keep=81 asks for weights after epoch 81"):
+        job(*words, "budget.keep=81")

@@ -33,7 +33,7 @@ quickstart: $(READY) ## the poison sweep on embedded digits: table, figures, rep
 	$(BIN)/gensweep report --table outputs/quickstart/table.parquet -o outputs/quickstart/report.html
 
 test: $(READY) ## the whole test suite
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(READY) ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -11,7 +11,7 @@ import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 # All tests share one computation.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("agreement")]
+pytestmark = pytest.mark.slow
 ABSENT = ("curvlinops", "pyhessian", "loss_landscapes", "pathnorm")
 
 

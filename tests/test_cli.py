@@ -13,7 +13,7 @@ from gensweep.cli import main
 from gensweep.sweep.plan import plan
 from gensweep.table.store import Store
 
-pytestmark = pytest.mark.xdist_group("cli")  # one worker: the runs are shared
+pytestmark = pytest.mark.slow
 TINY = "train_size=60 poison_size=40 poison_factor=0.3 model.widths=[8] budget.max_epochs=3 measure=[error]"
 WILD = "train_size=60 model.widths=[8] budget.max_epochs=3 measure=[error] optim=sgd optim.lr=0.1,1e30"
 VERBS = ("run", "plan", "measure", "status", "collect", "figure", "report", "selftest")

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
 GOLDEN = {
     "splits": "0449a907d92e989f",
     "noisy labels": "9c731bec6d9ea737",

@@ -15,7 +15,7 @@ from gensweep.cli import main
 from gensweep.sweep.plan import plan
 from gensweep.table.store import Store
 
-pytestmark = pytest.mark.xdist_group("kill")  # one worker: the runs are shared
+pytestmark = pytest.mark.slow
 SETTINGS = """
 train_size=60 poison_size=40 poison_factor=0.3 model.widths=[8] budget.max_epochs=300 batch_size=16
 budget.keep=70 measure=[error,basin,norms] measure.basin.directions=80

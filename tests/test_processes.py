@@ -17,7 +17,7 @@ from gensweep.rows import QUANTITIES
 from gensweep.sweep.plan import plan
 from gensweep.table.store import Store
 
-pytestmark = pytest.mark.xdist_group("processes")  # one worker: the runs are shared
+pytestmark = pytest.mark.slow
 # Batch norm, crops, a poison set, and every measure; float64, so that only the order of sums differs.
 MEASURED = """
 model=cnn model.width=2 train_size=41 confusion_size=6 poison_size=30 poison_factor=0.3 batch_size=16

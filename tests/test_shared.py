@@ -1,15 +1,11 @@
 """A stored run seen by two processes: one writes, both decide alike."""
 
-import pytest
-
 from gensweep.errors import Busy
 from gensweep.place import Place
 from gensweep.ranks import Ranks
 from gensweep.shared import SharedRun, shared
 from gensweep.table.store import Run
 from tests.pair import pair
-
-pytestmark = pytest.mark.xdist_group("pair")
 
 
 def story(ranks, folder):

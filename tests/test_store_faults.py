@@ -5,7 +5,7 @@ import pytest
 from gensweep.cli import main
 from gensweep.table.store import Store
 
-pytestmark = pytest.mark.xdist_group("store_faults")  # one worker: the runs are shared
+pytestmark = pytest.mark.slow
 TINY = "train_size=60 model.widths=[8] budget.max_epochs=3 measure=[error]"
 
 

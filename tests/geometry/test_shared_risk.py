@@ -14,7 +14,6 @@ from gensweep.ranks import Ranks
 from gensweep.rng import Stream
 from tests.pair import pair
 
-pytestmark = pytest.mark.xdist_group("pair")
 TOLERANCE = 1e-12
 
 

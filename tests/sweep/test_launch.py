@@ -12,7 +12,7 @@ import pytest
 from gensweep.sweep.plan import plan
 from gensweep.table.store import Store
 
-pytestmark = pytest.mark.xdist_group("launch")  # one worker: the runs are shared
+pytestmark = pytest.mark.slow
 ENDLESS = 10**6
 
 

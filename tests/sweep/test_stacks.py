@@ -15,7 +15,7 @@ from gensweep.sweep.plan import plan
 from gensweep.sweep.stacks import OWN_DATA, stacks
 from gensweep.table.store import TRAINED, Store
 
-pytestmark = pytest.mark.xdist_group("stacks")  # one worker: the runs are shared
+pytestmark = pytest.mark.slow
 TINY = "train_size=90 poison_size=40 poison_factor=0.3 model.widths=[8] measure=[error,norms]"
 
 

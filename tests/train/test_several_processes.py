@@ -20,7 +20,6 @@ from gensweep.train.protocol import Protocol
 from gensweep.train.task import Diverged, Task
 from tests.pair import pair
 
-pytestmark = pytest.mark.xdist_group("pair")
 # float64, up to ten updates and more: only the order of sums differs.
 TOLERANCE = 1e-11
 

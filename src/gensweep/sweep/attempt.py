@@ -11,7 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
-from typing import Any
+from typing import Any, NoReturn
 
 from gensweep.errors import Busy, InputError
 from gensweep.place import ALONE, Place
@@ -100,6 +100,13 @@ def in_lockstep(
         return ranks.agreed(verdict(planned) if ranks.writes else 0)
 
 
+def leave_together(code: int) -> NoReturn:
+    """End at once: threads of a group that has parted can abort a process that takes its time."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def child(job: Job, place: Place, on_terminal: bool) -> None:
     """The life of a process: it writes to the run's log, and dies with its parent."""
     die_with_parent()
@@ -109,9 +116,7 @@ def child(job: Job, place: Place, on_terminal: bool) -> None:
             log = stack.enter_context(open(job.run.folder / "log.txt", "a", buffering=1))
             stack.enter_context(redirect_stdout(log))
             stack.enter_context(redirect_stderr(log))
-        code = attempt(job, place)
-        sys.stdout.flush()
-    os._exit(code)
+        leave_together(attempt(job, place))
 
 
 def leave(number: int, frame: Any) -> None:

@@ -8,8 +8,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from gensweep.place import ALONE, given
-from gensweep.sweep.attempt import BAD_INPUT, BUSY, FAILED, attempt, in_lockstep
+from gensweep.place import given
+from gensweep.sweep.attempt import BAD_INPUT, BUSY, FAILED, attempt, in_lockstep, leave_together
 from gensweep.sweep.group import Group, settled
 from gensweep.sweep.identity import fingerprint
 from gensweep.sweep.plan import Job, Plan, plan, point
@@ -28,7 +28,7 @@ def sweep(arguments: tuple[str, ...], launcher: Any, config_dir: str | None = No
     planned = plan(arguments, True, config_dir)
     place = given(planned.jobs[0].config)
     if place:  # many of this process were started, each with this command
-        return in_lockstep(planned, place, remember, verdict)
+        leave_together(in_lockstep(planned, place, remember, verdict))
     remember(planned)
     todo = [job for job in planned.jobs if not job.finished()]
     print(listing(planned, len(todo)), flush=True)
@@ -97,8 +97,10 @@ def complaint(job: Job) -> str:
 def start(job: Job) -> int:
     """Make one run, here or in the processes that its hardware asks for; returns the exit code."""
     place = given(job.config)
-    if place or job.config["hardware"]["processes"] == 1:
-        return attempt(job, place or ALONE)
+    if place:
+        leave_together(attempt(job, place))
+    if job.config["hardware"]["processes"] == 1:
+        return attempt(job)
     group = Group(job, on_terminal=True)
     try:
         while not settled([group]):

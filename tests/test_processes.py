@@ -16,6 +16,7 @@ from gensweep.cli import main
 from gensweep.rows import QUANTITIES
 from gensweep.sweep.plan import plan
 from gensweep.table.store import Store
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 # Batch norm, crops, a poison set, and every measure; float64, so that only the order of sums differs.
@@ -200,16 +201,6 @@ def parent_of(pid):
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     except (OSError, IndexError):
         return None
-
-
-def wait_for(what, seconds):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        found = what()
-        if found:
-            return found
-        time.sleep(0.02)
-    pytest.fail("waited in vain")
 
 
 @pytest.mark.parametrize("victim", [0, 1])

@@ -5,12 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 from gensweep.sweep.plan import plan
 from gensweep.table.store import Store
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 ENDLESS = 10**6
@@ -26,17 +26,6 @@ def words(outputs):
 def start(outputs):
     command = [sys.executable, "-m", "gensweep", "run", "-m", *words(outputs)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for(what, seconds=60):
-    """The first true value of what(); fails rather than hang."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        found = what()
-        if found:
-            return found
-        time.sleep(0.02)
-    pytest.fail("waited in vain")
 
 
 def trainer(run):

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pandas as pd
 import pytest
@@ -14,6 +13,7 @@ from gensweep.errors import InputError
 from gensweep.sweep.plan import plan
 from gensweep.sweep.stacks import OWN_DATA, stacks
 from gensweep.table.store import TRAINED, Store
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 TINY = "train_size=90 poison_size=40 poison_factor=0.3 model.widths=[8] measure=[error,norms]"
@@ -121,17 +121,6 @@ def test_every_run_keeps_a_log_and_no_more_than_a_run_alone(both):
 LONG = ["budget.max_epochs=40", "budget.check_every=40", "batch_size=2", "data_seed=0"]
 
 
-def waited(what, seconds=60):
-    """The first true value of what(); fails rather than hang."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        found = what()
-        if found:
-            return found
-        time.sleep(0.005)
-    pytest.fail("waited in vain")
-
-
 def trainer(run):
     """The process that trains the run in a stack, or None."""
     state = run.state()
@@ -150,14 +139,14 @@ def test_kill_9_loses_nothing_and_the_same_command_finishes(tmp_path):
     words = (*LONG, "seed=range(3)", "hardware.stack=3")
     runs = [job.run for job in jobs(*words, f"outputs={tmp_path}")]
     driver = gensweep(*words, f"outputs={tmp_path}")
-    pid = waited(lambda: trainer(runs[-1]))
+    pid = wait_for(lambda: trainer(runs[-1]))
     driver.kill()  # first the parent: the stack dies with it
     driver.communicate(timeout=10)
-    waited(lambda: not alive(pid), seconds=10)
+    wait_for(lambda: not alive(pid), seconds=10)
     assert [run.manifest() for run in runs] == [{}] * 3
     assert [run.state()["state"] for run in runs] == ["interrupted"] * 3
     driver = gensweep(*words, f"outputs={tmp_path}")
-    os.kill(waited(lambda: trainer(runs[-1])), signal.SIGKILL)  # then the stack: the pool does its work
+    os.kill(wait_for(lambda: trainer(runs[-1])), signal.SIGKILL)  # then the stack: the pool does its work
     out, err = driver.communicate(timeout=120)
     assert (driver.returncode, err) == (0, "")
     assert "[stack 1/1] 0 of 3 networks trained, then it was killed by SIGKILL; log: " in out

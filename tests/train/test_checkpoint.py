@@ -13,6 +13,7 @@ from gensweep.table.store import write_atomically
 from gensweep.train.checkpoint import SafeCheckpointIO, payload, usable
 from gensweep.train.fit import CHECKPOINT
 from gensweep.train.schedule import Schedule
+from tests.interrupt import InterruptAt, Interrupted
 
 CONTENT = {"state_dict": {"w": torch.arange(5.0)}, "epoch": 3}
 
@@ -132,21 +133,6 @@ def test_three_epochs_and_three_more_are_six_bit_for_bit(task, data, train, weig
     assert epochs.trained == [3, 4, 5]
     assert weights(second) == weights(straight)
     assert weights(first) != weights(straight)
-
-
-class Interrupted(Exception):
-    pass
-
-
-class InterruptAt(Callback):
-    """The process ends here, as far as training knows."""
-
-    def __init__(self, epoch):
-        self.epoch = epoch
-
-    def on_train_epoch_start(self, trainer, pl_module):
-        if trainer.current_epoch == self.epoch:
-            raise Interrupted
 
 
 @pytest.mark.parametrize(

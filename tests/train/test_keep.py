@@ -4,26 +4,13 @@ import os
 
 import pytest
 import torch
-from lightning import Callback
 
 from gensweep.solutions import state
 from gensweep.table.store import write_atomically
 from gensweep.train.budget import kept_epochs
 from gensweep.train.fit import CHECKPOINT
 from gensweep.train.keep import Keep, kept, place, resumable
-
-
-class Interrupted(Exception):
-    pass
-
-
-class InterruptAt(Callback):
-    def __init__(self, epoch):
-        self.epoch = epoch
-
-    def on_train_epoch_start(self, trainer, pl_module):
-        if trainer.current_epoch == self.epoch:
-            raise Interrupted
+from tests.interrupt import InterruptAt, Interrupted
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ FIGURES := poison-accuracy poison-boundaries basin-rollout volume-gap invariance
 # One thread each: two fighting threads are slower than one.
 export OMP_NUM_THREADS := 1
 
-.PHONY: help setup quickstart test check docs figures bench clean
+.PHONY: help setup quickstart test test-faults test-slurm check docs figures bench clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z%-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,12 @@ quickstart: $(READY) ## the poison sweep on embedded digits: table, figures, rep
 
 test: $(READY) ## the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-faults: $(READY) ## every fault of every kind, with the table fault × oracle
+	$(BIN)/python -m pytest tests/faults -m 'faults or not faults'
+
+test-slurm: $(READY) ## sweeps under a real Slurm, which it starts and stops; needs Debian's slurm-wlm
+	$(BIN)/python -m pytest tests/clusters -m slurm
 
 check: $(READY) ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

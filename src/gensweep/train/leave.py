@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,12 @@ class Leave(Callback):
 
     def __init__(self, path: Path) -> None:
         self.path, self.leaving = path, False
+        self.handler = signal.getsignal(signal.SIGTERM)
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """From here on there is something to save."""
+        """From here on there is something to save; Lightning has put a handler of its own before ours."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self.handler)
         preemption.patient(True)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

@@ -59,7 +59,6 @@ def fit(
     trainer = lightning.Trainer(
         **hardware(task.ranks),
         max_epochs=task.protocol.max_epochs,
-        max_steps=-1 if task.protocol.max_steps is None else task.protocol.max_steps,
         callbacks=[*callbacks, saved, Leave(resume), *([RichProgressBar()] if on_terminal() else [])],
         logger=logger,
         plugins=[SafeCheckpointIO(write), Joined(task.ranks.place)],

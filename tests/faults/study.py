@@ -1,5 +1,6 @@
 """A tiny sweep as a real process: what it says, what it has stored, and whom it leaves behind."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -148,10 +149,8 @@ class Study:
     def stop(self):
         """End what a failed test left behind."""
         for pid in self.processes():
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
 
 
 def _content(path):

@@ -87,6 +87,9 @@ class Loader(importlib.abc.Loader):
         for name, last, action in self.strikes:
             *path, function = name.split(".")
             place = functools.reduce(getattr, path, module)
+            if action == "zero":  # for a constant
+                setattr(place, function, 0)
+                continue
             setattr(place, function, struck(getattr(place, function), name, last, action))
 
 

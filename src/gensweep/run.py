@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from gensweep import preemption
 from gensweep.blocks import Blocks, kept_in
 from gensweep.data.base import Data
 from gensweep.geometry.batch_norm import reestimated
@@ -69,6 +70,9 @@ def run(config: dict[str, Any], say: Callable[[str], None] = print) -> str:
                 train(config, model, data, stored, say)
         except Diverged as error:
             return end_diverged(config, stored, str(error), say)
+        except preemption.Preempted as end:
+            stored.set_state("preempted", progress=stored.state()["progress"], reason=str(end))
+            raise
         (stored.folder / CHECKPOINT).unlink(missing_ok=True)
         for passing in (KEEPING, BLOCKS):
             shutil.rmtree(stored.folder / passing, ignore_errors=True)
@@ -92,6 +96,7 @@ def train(config: dict[str, Any], model: torch.nn.Module, data: Data, stored: Ru
         passed = {0: begun, **kept(stored.folder, kept_epochs(keep, outcome["epochs"]))}
         outcome["train_seconds"] = time.monotonic() - started
         solution = commit(config, trained, data, passed, outcome, stored)
+        preemption.heed()
         measure(config, solution, data, stored, say)
 
     def progress(line: str) -> None:

@@ -15,7 +15,7 @@ from tests.waiting import wait_for
 
 # Three runs of a second each; a test that needs time to strike makes one of them longer.
 WORDS = (
-    "train_size=40 model.widths=[4] measure=[error,slice] measure.slice.points=5 "
+    "train_size=40 model.widths=[4] measure=[error,slice] measure.slice.points=8 "
     "budget.max_epochs=30 seed=0,1,2 hardware.jobs=2"
 )
 STRIKE = Path(__file__).parent / "strike"
@@ -135,6 +135,11 @@ class Study:
     def evidence(self, action):
         """The files that this action left."""
         return sorted(self.struck.glob(f"{action}-*"))
+
+    def counted(self, place):
+        """How often the function was called that was told to count."""
+        path = self.struck / f"count-{place.partition(':')[2]}"
+        return len(path.read_text().splitlines()) if path.exists() else 0
 
     def waits(self):
         """Until a process has come to where it was told to wait; its number."""

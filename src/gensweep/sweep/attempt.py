@@ -16,8 +16,10 @@ from typing import Any, NoReturn
 from gensweep.errors import Busy, InputError
 from gensweep.place import ALONE, Place
 from gensweep.sweep.plan import Job, Plan
+from gensweep.table.atomic import is_full
 
 FAILED, BAD_INPUT, BUSY = 1, 2, 75
+DISK_FULL = 74  # of a child to its parent, which starts no more
 
 
 def attempt(job: Job, place: Place = ALONE) -> int:
@@ -59,7 +61,7 @@ def tried(job: Job) -> int:
 def failed(job: Job, error: Exception, place: Place) -> int:
     """Keep what went wrong; of several processes the first has the reason, the others only lost it."""
     who = f"process {place.rank + 1} of {place.world}: " if place.world > 1 else ""
-    reason = f"{who}{type(error).__name__}: {error}".splitlines()[0]
+    reason = f"{who}{why(error)}".splitlines()[0]
     log = job.run.folder / "log.txt"
     if place.world == 1 or multiprocessing.parent_process() is None:  # else that one says it, once
         print(f"{job.run_id} failed: {reason}; log: {log}", file=sys.__stderr__)
@@ -68,7 +70,15 @@ def failed(job: Job, error: Exception, place: Place) -> int:
             job.run.set_state("failed", reason=reason)
         with open(log, "a") as lines:
             traceback.print_exception(error, file=lines)
-    return FAILED
+    return DISK_FULL if is_full(error) and multiprocessing.parent_process() else FAILED
+
+
+def why(error: Exception) -> str:
+    """What an error says; of a full disk also what to do."""
+    if is_full(error):
+        assert isinstance(error, OSError)
+        return f"{error.strerror}: {error.filename or 'its log'}; make room, then the same command goes on"
+    return f"{type(error).__name__}: {error}"
 
 
 def in_lockstep(

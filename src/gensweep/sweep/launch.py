@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from gensweep.place import given
-from gensweep.sweep.attempt import BAD_INPUT, BUSY, FAILED, attempt, in_lockstep, leave_together
+from gensweep.sweep.attempt import BAD_INPUT, BUSY, DISK_FULL, FAILED, attempt, in_lockstep, leave_together
 from gensweep.sweep.group import Group, settled
 from gensweep.sweep.identity import fingerprint
 from gensweep.sweep.plan import Job, Plan, plan, point
 from gensweep.sweep.trusted import is_own
 from gensweep.table.store import WORKING
 
-KNOWN = (0, FAILED, BAD_INPUT, BUSY, 128 + signal.SIGINT, 128 + signal.SIGTERM)
+KNOWN = (0, FAILED, BAD_INPUT, DISK_FULL, BUSY, 128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 def sweep(arguments: tuple[str, ...], launcher: Any, config_dir: str | None = None) -> int:
@@ -91,6 +91,8 @@ def complaint(job: Job) -> str:
     state = job.run.state()
     if state["state"] in WORKING:
         return f"is under way in process {state['pid']} on {state['host']}; try again later"
+    if state["state"] == "planned":
+        return "was not started"
     return f"{state['state']}: {state.get('reason') or 'it did not end'}; log: {job.run.folder / 'log.txt'}"
 
 
@@ -110,7 +112,7 @@ def start(job: Job) -> int:
     _note_death(job, group)
     if group.code not in (0, BAD_INPUT, BUSY):
         print(f"{job.run_id} {complaint(job)}", file=sys.stderr)
-    return group.code if group.code in KNOWN else FAILED
+    return group.code if group.code in KNOWN and group.code != DISK_FULL else FAILED
 
 
 def pool(overrides: Sequence[tuple[str, ...]], width: int, config_dir: str | None = None) -> None:
@@ -132,6 +134,13 @@ def pool(overrides: Sequence[tuple[str, ...]], width: int, config_dir: str | Non
                 running.remove(group)
                 _note_death(group.job, group)
                 _report(group.job, group.code, total - len(waiting) - len(running), total, started)
+                if group.code == DISK_FULL and waiting:
+                    print(
+                        f"the disk is full: {len(waiting)} runs are not started; make room, then the same "
+                        "command goes on",
+                        file=sys.stderr,
+                    )
+                    waiting.clear()
     finally:
         for group in running:
             group.kill()

@@ -34,8 +34,7 @@ def attempt(job: Job, place: Place = ALONE) -> int:
     """
     from gensweep.ranks import joined
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, leave)
+    listen()
     try:
         with joined(place, job.config["hardware"]["accelerator"]):
             return tried(job)
@@ -127,6 +126,13 @@ def child(job: Job, place: Place, on_terminal: bool) -> None:
             stack.enter_context(redirect_stdout(log))
             stack.enter_context(redirect_stderr(log))
         leave_together(attempt(job, place))
+
+
+def listen() -> None:
+    """From here on a signal ends this process as `leave` says; processes of a group are born deaf to some."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, leave)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def leave(number: int, frame: Any) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 
 from gensweep.place import given
 from gensweep.sweep.attempt import BAD_INPUT, BUSY, DISK_FULL, FAILED, attempt, in_lockstep, leave_together
+from gensweep.sweep.engine import LOCAL
 from gensweep.sweep.group import Group, settled
+from gensweep.sweep.hand_over import hand_over
 from gensweep.sweep.identity import fingerprint
 from gensweep.sweep.plan import Job, Plan, plan, point
 from gensweep.sweep.trusted import is_own
@@ -26,25 +28,34 @@ def sweep(arguments: tuple[str, ...], launcher: Any, config_dir: str | None = No
         The exit code: 0 all of it is done, 1 a run failed or diverged, 75 one is held elsewhere.
     """
     planned = plan(arguments, True, config_dir)
-    place = given(planned.jobs[0].config)
+    here = getattr(launcher, "local", False)
+    place = given(planned.jobs[0].config) if here else None
     if place:  # many of this process were started, each with this command
         leave_together(in_lockstep(planned, place, remember, verdict))
     remember(planned)
     todo = [job for job in planned.jobs if not job.finished()]
     print(listing(planned, len(todo)), flush=True)
-    if todo:
+    if todo and here:
         launcher.launch([job.overrides for job in todo], 0)
+    elif todo:
+        started = time.monotonic()
+        hand_over(launcher, todo, lambda job, n: _report(job, _outcome(job), n, len(todo), started))
     return verdict(planned)
 
 
-def try_out(jobs: Sequence[Job]) -> None:
+def try_out(jobs: Sequence[Job], launcher: str = LOCAL) -> None:
     """Look for the GPUs, and make and try each network of the user's own once, before anything is written.
+
+    Args:
+        jobs: What is to be run.
+        launcher: Who starts them; the GPUs of another than the local pool are elsewhere.
 
     Raises:
         InputError: What is wrong with it.
     """
     hardware = jobs[0].config["hardware"]
-    if hardware["accelerator"] != "cpu" and given(jobs[0].config) is None:
+    here = launcher == LOCAL and given(jobs[0].config) is None
+    if here and hardware["accelerator"] != "cpu":
         from gensweep.ranks import device
 
         device(hardware["accelerator"], hardware["processes"] - 1)
@@ -103,15 +114,20 @@ def start(job: Job) -> int:
         leave_together(attempt(job, place))
     if job.config["hardware"]["processes"] == 1:
         return attempt(job)
-    group = Group(job, on_terminal=True)
+    code = made(Group(job, on_terminal=True))
+    if code not in (0, BAD_INPUT, BUSY):
+        print(f"{job.run_id} {complaint(job)}", file=sys.stderr)
+    return code
+
+
+def made(group: Group) -> int:
+    """Wait for the processes of one run, and leave none of them behind; returns the exit code."""
     try:
         while not settled([group]):
             pass
     finally:
         group.kill()
-    _note_death(job, group)
-    if group.code not in (0, BAD_INPUT, BUSY):
-        print(f"{job.run_id} {complaint(job)}", file=sys.stderr)
+    _note_death(group.job, group)
     return group.code if group.code in KNOWN and group.code != DISK_FULL else FAILED
 
 
@@ -150,13 +166,17 @@ def _note_death(job: Job, group: Group) -> None:
     """Say in the store how a process ended that could not say so itself."""
     if group.code in KNOWN or job.finished():
         return
-    who = f"process {group.first + 1} of {len(group.processes)} " if len(group.processes) > 1 else ""
     how = (
         f"killed by {signal.Signals(-group.code).name}"
         if group.code < 0
         else "lost with the one that made it"
     )
-    job.run.set_state("failed", reason=f"{who}was {how}" if who else how)
+    job.run.set_state("failed", reason=f"{group.who} was {how}" if group.who else how)
+
+
+def _outcome(job: Job) -> int:
+    """The exit code of a run that has ended elsewhere."""
+    return 0 if job.finished() and not job.run.diverged() else FAILED
 
 
 def _report(job: Job, code: int, ended: int, total: int, started: float) -> None:

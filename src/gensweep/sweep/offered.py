@@ -26,12 +26,12 @@ def offered(groups: dict[str, str], measures: Iterable[str], folders: tuple[Path
         measures: Chosen files of the group ``measure``; each holds one measure of its own name.
         folders: Where to look, the first that has a file wins.
     """
-    main = _read("config", folders[-1:])  # the shipped one; Hydra lets nobody stand in for it
+    main = read("config", folders[-1:])  # the shipped one; Hydra lets nobody stand in for it
     main.pop("hydra", None)
-    chosen = {group: _read(f"{group}/{name}", folders) for group, name in groups.items()}
+    chosen = {group: read(f"{group}/{name}", folders) for group, name in groups.items()}
     measured: dict[str, Any] = {}
     for name in measures:
-        measured |= _read(f"measure/{name}", folders)
+        measured |= read(f"measure/{name}", folders)
     return {**main, **chosen, "measure": measured}
 
 
@@ -48,11 +48,11 @@ def foreign_targets(config: Mapping[str, Any], conf: Path) -> dict[str, Any]:
 
 @functools.cache
 def _shipped(group: str, conf: Path) -> frozenset[str]:
-    files = [_read(f"{group}/{path.stem}", (conf,)) for path in (conf / group).glob("*.yaml")]
+    files = [read(f"{group}/{path.stem}", (conf,)) for path in (conf / group).glob("*.yaml")]
     return frozenset(v for node in files for k, v in flatten(node).items() if k.endswith("_target_"))
 
 
-def _read(name: str, folders: tuple[Path, ...]) -> dict[str, Any]:
+def read(name: str, folders: tuple[Path, ...]) -> dict[str, Any]:
     """A yaml file with the files of its group that its defaults list names; empty where there is none."""
     path = next((p for p in (folder / f"{name}.yaml" for folder in folders) if p.exists()), None)
     if path is None:
@@ -62,5 +62,5 @@ def _read(name: str, folders: tuple[Path, ...]) -> dict[str, Any]:
     group = name.rpartition("/")[0]
     settings: dict[str, Any] = {}
     for parent in parents:
-        settings |= _read(f"{group}/{parent}" if group else parent, folders)
+        settings |= read(f"{group}/{parent}" if group else parent, folders)
     return settings | node

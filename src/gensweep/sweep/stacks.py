@@ -11,7 +11,8 @@ from contextlib import redirect_stderr, redirect_stdout
 from multiprocessing.connection import wait
 from typing import Any
 
-from gensweep.sweep.attempt import FAILED, die_with_parent, listen
+from gensweep.preemption import listen_to_parent
+from gensweep.sweep.attempt import FAILED, die_with_parent
 from gensweep.sweep.group import prepared, unasked
 from gensweep.sweep.identity import fingerprint
 from gensweep.sweep.plan import Job, point
@@ -119,7 +120,7 @@ def _child(stack: Stack) -> None:
     from gensweep.stacked import train_stacked
 
     die_with_parent()
-    listen()
+    listen_to_parent()
     log_of(stack).parent.mkdir(parents=True, exist_ok=True)
     code = 0
     with open(log_of(stack), "a", buffering=1) as log, redirect_stdout(log), redirect_stderr(log):

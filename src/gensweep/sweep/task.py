@@ -29,8 +29,8 @@ def task(config: DictConfig) -> Any:
         RunFailed: It failed or diverged.
     """
     from gensweep.sweep.group import Group
-    from gensweep.sweep.launch import made
     from gensweep.sweep.plan import point
+    from gensweep.sweep.pool import made
 
     hydra_part = HydraConfig.get()
     job = point(tuple(hydra_part.overrides.task), config_dir_of(hydra_part))

@@ -77,7 +77,7 @@ class GensweepLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run them all; a process that dies takes no other with it."""
-        from gensweep.sweep.launch import pool
+        from gensweep.sweep.pool import pool
         from gensweep.sweep.stacks import train_stacks
 
         left = train_stacks([tuple(o) for o in job_overrides], self.jobs, self.config_dir)

@@ -10,6 +10,7 @@ from typing import Any
 
 from gensweep.place import given
 from gensweep.sweep.attempt import BAD_INPUT, BUSY, FAILED, attempt, in_lockstep, leave_together
+from gensweep.sweep.extras import check_installed
 from gensweep.sweep.group import Group, settled
 from gensweep.sweep.identity import fingerprint
 from gensweep.sweep.plan import Job, Plan, plan, point
@@ -43,6 +44,7 @@ def try_out(jobs: Sequence[Job]) -> None:
     Raises:
         InputError: What is wrong with it.
     """
+    check_installed(jobs[0].config)
     hardware = jobs[0].config["hardware"]
     if hardware["accelerator"] != "cpu" and given(jobs[0].config) is None:
         from gensweep.ranks import device

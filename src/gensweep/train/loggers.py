@@ -109,9 +109,8 @@ def mlflow(folder: Path, name: str, project: str) -> Logger:
         name: Of the run.
         project: MLflow's experiment.
     """
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    for talker in ("mlflow", "alembic"):
-        logging.getLogger(talker).setLevel(logging.ERROR)
+    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_LOGGING_LEVEL": "ERROR"}
+    logging.getLogger("alembic").setLevel(logging.ERROR)
     outputs = folder.resolve().parents[1]
     database = outputs / "mlflow.db"
     check_confined(database, outputs)
@@ -137,7 +136,8 @@ def wandb(folder: Path, name: str, project: str, offline: bool) -> Logger:
         project: There.
         offline: False uploads while training, with the account of whoever runs it.
     """
-    os.environ["WANDB_ERROR_REPORTING"] = "false"
+    # Its cache would hold its log, and a link to that would lead out of the run's folder.
+    os.environ |= {"WANDB_ERROR_REPORTING": "false", "WANDB_CACHE_DIR": str(folder / "wandb" / "cache")}
     from wandb import Settings
 
     quiet = Settings(
@@ -149,6 +149,10 @@ def wandb(folder: Path, name: str, project: str, offline: bool) -> Logger:
 
 class Wandb(WandbLogger):
     """As Lightning has it, and ended with the training."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._wandb_init.pop("anonymous")  # wandb warns of it
 
     def finalize(self, status: str) -> None:
         """Write out what is left."""
@@ -165,9 +169,8 @@ def comet(folder: Path, name: str, project: str, offline: bool) -> Logger:
         offline: False uploads while training, with the account of whoever runs it.
     """
     # Lightning's own online=False switches the experiment off altogether.
-    os.environ["COMET_START_ONLINE"] = str(not offline)
-    os.environ["COMET_INTERNAL_SENTRY_DSN"] = ""
-    logging.getLogger("comet_ml").setLevel(logging.CRITICAL)
+    os.environ |= {"COMET_START_ONLINE": str(not offline), "COMET_LOGGING_CONSOLE": "CRITICAL"}
+    os.environ |= {"COMET_INTERNAL_SENTRY_DSN": "", "COMET_INTERNAL_REPORTING": "false"}
     place = folder / "comet"
     place.mkdir(exist_ok=True)
     return Comet(

@@ -78,7 +78,7 @@ def test_silence_is_told_by_one_clock(tmp_path, monkeypatch):
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"pid": "x"}'])
 def test_a_lease_that_cannot_be_read_counts_by_its_age(tmp_path, content):
     (tmp_path / ".lease").write_bytes(content)
-    with pytest.raises(Busy, match="process .* on some machine"):
+    with pytest.raises(Busy, match="on some machine"):
         held(tmp_path).__enter__()
     os.utime(tmp_path / ".lease", (0, 0))
     with held(tmp_path):

@@ -11,6 +11,7 @@ from gensweep.place import given
 from gensweep.preemption import listen
 from gensweep.sweep.attempt import BAD_INPUT, BUSY, DISK_FULL, FAILED, attempt, in_lockstep, leave_together
 from gensweep.sweep.engine import LOCAL
+from gensweep.sweep.extras import check_installed
 from gensweep.sweep.group import Group
 from gensweep.sweep.hand_over import hand_over
 from gensweep.sweep.identity import fingerprint
@@ -56,6 +57,7 @@ def try_out(jobs: Sequence[Job], launcher: str = LOCAL) -> None:
     Raises:
         InputError: What is wrong with it.
     """
+    check_installed(jobs[0].config)
     hardware = jobs[0].config["hardware"]
     here = launcher == LOCAL and given(jobs[0].config) is None
     if here and hardware["accelerator"] != "cpu":

@@ -171,6 +171,8 @@ RULES: dict[str, tuple[Check, str]] = {
     "hardware.stack": whole(1),
     "hardware.compile": switch(),
     "logger.flush_logs_every_n_steps": whole(1),
+    "logger.project": text(),
+    "logger.offline": switch(),
     "measure.*.quantiles": each(real(0, 1.0000001)),
     "measure.*.epsilon": each(POSITIVE),
     "measure.*.subspace": optional(whole(1)),

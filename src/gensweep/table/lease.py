@@ -21,6 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from gensweep.errors import Busy
+from gensweep.table.plain import from_json
 from gensweep.table.process import is_alive, is_here, myself
 
 TOUCHED = 10.0  # seconds between two signs of life
@@ -56,10 +57,9 @@ def held(folder: Path) -> Iterator[None]:
 def holder(folder: Path) -> dict[str, Any]:
     """What the lease says of who holds the run; empty where there is none, or it cannot be read."""
     try:
-        found = json.loads((folder / ".lease").read_bytes())
+        return from_json((folder / ".lease").read_bytes())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def is_working(folder: Path, process: Mapping[str, Any]) -> bool:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
@@ -17,6 +15,7 @@ from gensweep.errors import Busy, InputError
 from gensweep.place import ALONE, Place
 from gensweep.preemption import Preempted, listen_to_parent
 from gensweep.sweep.ends import by_error
+from gensweep.sweep.orphans import die_with_maker, die_with_parent
 from gensweep.sweep.plan import Job, Plan
 from gensweep.table.atomic import is_full
 
@@ -119,6 +118,7 @@ def leave_together(code: int) -> NoReturn:
 
 def child(job: Job, place: Place, on_terminal: bool) -> None:
     """The life of a process: it writes to the run's log, and dies with its parent."""
+    die_with_maker()
     die_with_parent()
     listen_to_parent()
     job.run.folder.mkdir(parents=True, exist_ok=True)
@@ -128,15 +128,3 @@ def child(job: Job, place: Place, on_terminal: bool) -> None:
             stack.enter_context(redirect_stdout(log))
             stack.enter_context(redirect_stderr(log))
         leave_together(attempt(job, place))
-
-
-def die_with_parent() -> None:
-    """End this process when the one that asked for it is gone; a fork server in between outlives that one."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -16,6 +16,7 @@ from gensweep.sweep.clock import Clock
 from gensweep.sweep.ends import End, by_death, starvations
 from gensweep.sweep.plan import Job
 
+TRIES = 3  # to start a process
 GRACE = 3.0  # seconds in which the others may end by themselves, saying why
 INTERRUPTED, PREEMPTED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 KNOWN = (0, FAILED, BAD_INPUT, BUSY, DISK_FULL, INTERRUPTED, PREEMPTED)
@@ -24,8 +25,18 @@ KNOWN = (0, FAILED, BAD_INPUT, BUSY, DISK_FULL, INTERRUPTED, PREEMPTED)
 def prepared() -> Any:
     """Where processes come from that have torch imported already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["gensweep.run", "sklearn.datasets"])
+    context.set_forkserver_preload(["gensweep.sweep.nursery", "gensweep.run", "sklearn.datasets"])
     return context
+
+
+def begin(process: Any) -> None:
+    """Start it; where the server was killed in that moment, from a new one."""
+    for left in reversed(range(TRIES)):
+        try:
+            return process.start()
+        except (OSError, EOFError):
+            if not left:
+                raise
 
 
 @contextlib.contextmanager
@@ -65,7 +76,7 @@ class Group:
         ]
         with unasked():
             for process in self.processes:
-                process.start()
+                begin(process)
 
     def end(self) -> End | None:
         """How they ended, where they could not say it themselves."""

@@ -12,9 +12,10 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from gensweep.preemption import listen_to_parent
-from gensweep.sweep.attempt import FAILED, die_with_parent
-from gensweep.sweep.group import prepared, unasked
+from gensweep.sweep.attempt import FAILED
+from gensweep.sweep.group import begin, prepared, unasked
 from gensweep.sweep.identity import fingerprint
+from gensweep.sweep.orphans import die_with_maker, die_with_parent
 from gensweep.sweep.plan import Job, point
 from gensweep.table.store import TRAINED
 
@@ -56,7 +57,7 @@ def train_stacks(
                 stack = waiting.pop(0)
                 process = prepared().Process(target=_child, args=(stack,))
                 with unasked():
-                    process.start()
+                    begin(process)
                 running[process.sentinel] = process, stack
             for sentinel in wait(list(running)):
                 process, stack = running.pop(sentinel)
@@ -119,6 +120,7 @@ def _child(stack: Stack) -> None:
     """The life of one process; as in the pool, it dies with its parent."""
     from gensweep.stacked import train_stacked
 
+    die_with_maker()
     die_with_parent()
     listen_to_parent()
     log_of(stack).parent.mkdir(parents=True, exist_ok=True)

@@ -116,7 +116,7 @@ def test_foreign_files_in_the_store_are_nothing_to_it(finished, fault):
 @pytest.mark.fault("F23")
 @pytest.mark.parametrize("version", sorted(p.name for p in OLD.iterdir()))
 def test_a_store_of_an_earlier_version_is_read_and_gone_on_with(study, fault, version):
-    """Its runs have the names that they would get today; one with other names needs a sentence in the CHANGELOG."""
+    """Its runs have the names that they would get today; other names need a sentence in the CHANGELOG."""
     shutil.copytree(OLD / version / "store", study.outputs)
     about = json.loads((OLD / version / "about.json").read_text())
     study.words = about["words"].split()

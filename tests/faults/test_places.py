@@ -5,11 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from tests.faults.study import Study
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 

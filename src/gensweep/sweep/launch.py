@@ -162,6 +162,6 @@ def _note_death(job: Job, group: Group) -> None:
 def _report(job: Job, code: int, ended: int, total: int, started: float) -> None:
     """One line per run that ended, the moment it did."""
     left = (time.monotonic() - started) / ended * (total - ended)
-    word = "done" if code == 0 else complaint(job)
+    word = "done" if code == 0 and job.finished() else complaint(job)
     swept = " ".join(o for o in job.overrides if not o.startswith(("experiment=", "+scale=")))
     print(f"[{ended}/{total}, {left:.0f} s left] {job.run_id} {word}  {swept}", flush=True)

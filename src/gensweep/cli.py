@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gensweep.errors import Busy, InputError
-from gensweep.table.places import existing_table
+from gensweep.table.places import check_writable, existing_table
 
 BAD_INPUT, BUSY, INTERRUPTED = 2, 75, 130
 
@@ -134,10 +134,10 @@ def run(words: list[str], dry: bool) -> int:
         return show(planned)
     if args.cfg or args.info:
         return hydra(ordered(args))
-    planned.store.check_writable()
+    check_writable(planned.store.outputs, [job.run.folder for job in planned.jobs])
     from gensweep.sweep.launch import start, try_out
 
-    try_out(planned.jobs)
+    try_out(planned.jobs, planned.launcher)
     if planned.multirun:
         return hydra([*ordered(args), *([] if args.multirun else ["--multirun"])])
     job = planned.jobs[0]

@@ -31,9 +31,13 @@ def listen() -> None:
 
 
 def listen_to_parent() -> None:
-    """Heed SIGTERM alone: Ctrl+C reaches the parent too, which passes on what is to be done."""
-    signal.signal(signal.SIGTERM, ask)
+    """Heed SIGTERM alone: Ctrl+C reaches the parent too, which passes on what is to be done.
+
+    Processes of a group are born deaf to it, so that none of them hears it before this.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, ask)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def ask(number: int, frame: Any) -> None:

@@ -32,6 +32,7 @@ from gensweep.train.checkpoint import obstacle
 from gensweep.train.compiled import compiled
 from gensweep.train.fit import CHECKPOINT, fit, on_terminal
 from gensweep.train.keep import KEEPING, Keep, kept, resumable
+from gensweep.train.loggers import Aside
 from gensweep.train.task import Diverged, Task
 
 # Measures of all runs draw from one seed: nets that are compared meet the same directions.
@@ -107,7 +108,7 @@ def train(config: dict[str, Any], model: torch.nn.Module, data: Data, stored: Ru
 
     keeper = Keep(stored.folder, keep, write_atomically)
     callbacks = [Progress(progress), keeper, MeasureAtEnd(init_P, at_end)]
-    logger = part(config["logger"])(save_dir=stored.folder, name="log")
+    logger = watched(config, stored, say)
     rng, order = (Stream(seed).child("train") for seed in (config["seed"], data_seed(config)))
     task = Task(model, data, protocol(config, data), rng, order, config["sync_batch_norm"])
     if config["hardware"]["compile"]:
@@ -125,6 +126,16 @@ def refuse_checkpoint(stored: Run, task: Task, keep: int | list[int] | None, say
     if why:
         say(f"{checkpoint} {why}; training begins anew")
         checkpoint.unlink(missing_ok=True)
+
+
+def watched(config: dict[str, Any], stored: Run, say: Callable[[str], None]) -> Aside | None:
+    """What shows the training to people while it runs; one process has it."""
+    if not current().writes:
+        return None
+    make = part(config["logger"])
+    logger = Aside(lambda: make(folder=stored.folder, name=stored.run_id), say)
+    logger.log_hyperparams(science(config))
+    return logger
 
 
 def begin(config: dict[str, Any], model: torch.nn.Module) -> None:

@@ -58,7 +58,7 @@ def test_a_folder_that_takes_no_files_is_refused_before_training(study, fault, c
         study.outputs.mkdir()
     with closed(study.outputs) as before:
         if not before:
-            with pytest.raises(OSError, match="Read-only|not permitted"):
+            with pytest.raises(OSError, match=r"Read-only|not permitted"):
                 (study.outputs / "x").touch()
         fault.happened()
         command = study.run(before=before)

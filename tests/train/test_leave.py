@@ -14,6 +14,7 @@ from gensweep.train.batches import Bunches
 from gensweep.train.checkpoint import payload
 from gensweep.train.fit import CHECKPOINT
 from gensweep.train.leave import between_epochs
+from tests.interrupt import InterruptAt, Interrupted
 
 CHEAP = {"max_epochs": 4, "dropout": 0.3}
 
@@ -95,12 +96,27 @@ def test_the_same_bits_come_out_as_if_nobody_had_asked(
 def test_a_second_preemption_loses_nothing_either(task, data, train, weights, asked_at):
     whole = task(data, **CHEAP)
     train(whole, "whole")
-    for at in (2, 4, 5, 12):
+    for at in (2, 4, 5, 11):
         with pytest.raises(Preempted):
             train(asked_at(task(data, **CHEAP), at))
         another_process()
     resumed = task(data, **CHEAP)
     train(resumed)
+    assert weights(resumed) == weights(whole)
+
+
+@pytest.mark.parametrize("size", [1, 2, 20])
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_a_limit_on_the_updates_holds_alike_for_a_training_that_was_cut_off(
+    task, data, train, weights, monkeypatch, epoch, size
+):
+    monkeypatch.setattr("gensweep.train.task.Bunches", lambda batches: Bunches(batches, size))
+    whole, resumed = (task(data, **CHEAP, max_steps=11) for _ in range(2))
+    train(whole, "whole")
+    with pytest.raises(Interrupted):
+        train(task(data, **CHEAP, max_steps=11), callbacks=[InterruptAt(epoch)])
+    train(resumed)
+    assert resumed.global_step == whole.global_step == 11
     assert weights(resumed) == weights(whole)
 
 
@@ -115,11 +131,11 @@ def test_the_running_mean_of_the_objective_goes_on(task, data, train, asked_at):
     assert resumed.trainer.callback_metrics["objective"].item() == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("max_steps", [None, 100])
+@pytest.mark.parametrize("max_steps", [None, 100, 2, 7])
 @pytest.mark.parametrize("epochs", [1, 3])
 def test_the_account_between_epochs_is_lightnings_own(task, data, train, small_bunches, epochs, max_steps):
     _, _, account = loops(train(task(data, max_epochs=epochs, max_steps=max_steps)))
-    ours = between_epochs(epochs, 2)
+    ours = between_epochs(1 if max_steps == 2 else epochs, 2)
     assert {key: account[key] for key in ours} == ours
 
 

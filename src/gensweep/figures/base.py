@@ -26,6 +26,7 @@ from gensweep import figures
 from gensweep.errors import InputError, close_match
 from gensweep.sweep.identity import SCIENCE
 from gensweep.table.read import VERSIONS, load
+from gensweep.table.shards import spreadsheet
 from gensweep.table.store import sha256, write_atomically
 
 COLUMN, DOUBLE = 3.3, 6.75  # inches: width of one and of two columns of a paper
@@ -181,7 +182,7 @@ def save(name: str, figure: Figure, drawn: pd.DataFrame, table: pd.DataFrame, fo
     The same table gives the same bytes: no time of day is written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    points = drawn.to_csv(index=False).encode()
+    points = spreadsheet(drawn).encode()
     about = json.dumps(provenance(name, drawn, table) | {"data_sha256": sha256(points)}, indent=1)
     pdf, png = io.BytesIO(), io.BytesIO()
     figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})

@@ -20,9 +20,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gensweep.errors import InputError, close_match
 from gensweep.sweep.check import check, check_together, coerced
+from gensweep.sweep.engine import check_launcher, chosen, offer
 from gensweep.sweep.identity import flatten
 from gensweep.sweep.offered import CONF_DIR, offered
-from gensweep.sweep.trusted import KEY, is_own, refuse_foreign, settled, trusted
+from gensweep.sweep.strict import check_hydra, check_interpolations, read_strictly
+from gensweep.sweep.trusted import KEY, is_own, refuse_foreign, refuse_unknown, settled, trusted
 
 # Parts of Hydra's own config that run code or write files: nobody's override reaches them.
 _QUIET = {"version": 1, "root": None, "disable_existing_loggers": False}
@@ -34,7 +36,7 @@ _FIXED = {
     "output_subdir": None,
     "job.env_set": {},
 }
-_NO_SETTINGS = ("protocol", "experiment", "scale")  # groups whose files only choose and set
+_NO_SETTINGS = ("protocol", "experiment", "scale", "launcher")  # groups whose files only choose and set
 _OPEN_HYDRA = ("hydra/launcher", "hydra.launcher.", "hydra.mode", "hydra.verbose")
 
 
@@ -49,9 +51,11 @@ OmegaConf.register_new_resolver("data_dir", default_data_dir, replace=True)
 @contextlib.contextmanager
 def composer() -> Iterator[None]:
     """One reader of yaml files for all that is composed inside; Hydra's own main brings one along."""
+    read_strictly()
     if GlobalHydra.instance().is_initialized():
         yield
     else:
+        offer()
         with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
             yield
 
@@ -70,16 +74,11 @@ def composed(
         raise InputError(f"--config-dir {config_dir}: there is no such folder")
     whole = _plain(_compose(overrides, config_dir))
     hydra_part = whole.pop("hydra")
+    _check_hydra(hydra_part, overrides, config_dir)
     config = {"measure": {}, **whole}  # Hydra leaves an empty list of choices out
     for group in sorted(_groups() - {*_NO_SETTINGS} - config.keys()):
         raise InputError(f"~{group}: a setting cannot be deleted; give it a value")
-    for key, value in _FIXED.items():
-        if functools.reduce(dict.__getitem__, key.split("."), hydra_part) != value:
-            raise InputError(f"hydra.{key} is fixed by gensweep; outputs=DIR says where runs go")
-    for key in ("launcher", "sweeper"):
-        own = hydra_part[key]["_target_"].startswith(("hydra_plugins.", "hydra._internal.core_plugins."))
-        if not own or _targets(hydra_part[key]) > 1:
-            raise InputError(f"hydra.{key} may not name a _target_ of its own")
+    check_launcher(chosen(hydra_part), hydra_part["launcher"], overrides)
     if foreign := sorted({*hydra_part["overrides"]["task"]} - {*overrides}):
         raise InputError(f"hydra.overrides.task={foreign} is fixed by gensweep; write it on the command line")
     # Hydra keeps no record of the members of a list of choices; each measure is named like its file.
@@ -88,6 +87,20 @@ def composed(
     config = settings(config, reference, trusted(_granted(overrides), config), choices["model"])
     check_together(config)
     return config, hydra_part
+
+
+def _check_hydra(hydra_part: dict[str, Any], overrides: tuple[str, ...], config_dir: str | None) -> None:
+    """Refuse what no override, and no file of the user's, may change in Hydra itself."""
+    for key, value in _FIXED.items():
+        if functools.reduce(dict.__getitem__, key.split("."), hydra_part) != value:
+            raise InputError(f"hydra.{key} is fixed by gensweep; outputs=DIR says where runs go")
+    for key in ("launcher", "sweeper"):
+        own = hydra_part[key]["_target_"].startswith(("hydra_plugins.", "hydra._internal.core_plugins."))
+        if not own or _targets(hydra_part[key]) > 1:
+            raise InputError(f"hydra.{key} may not name a _target_ of its own")
+    if config_dir:
+        typed = tuple(o for o in overrides if o.lstrip("+~").startswith("hydra"))
+        check_hydra(hydra_part, _plain(_compose(typed, None))["hydra"])
 
 
 def _granted(overrides: Sequence[str]) -> Any:
@@ -105,6 +118,7 @@ def settings(
     if is_own(config["model"]):
         own["model"] = settled(config.pop("model"), reference.pop("model"), model)
     check(config, reference)
+    refuse_unknown(config)
     return {**coerced(config), **own}
 
 
@@ -146,6 +160,7 @@ def _plain(whole: DictConfig) -> dict[str, Any]:
     """Plain containers, interpolations resolved outside Hydra's own part."""
     raw: Any = OmegaConf.to_container(whole)
     hydra_part = raw.pop("hydra")
+    check_interpolations(raw)
     try:
         config: Any = OmegaConf.to_container(OmegaConf.create(raw), resolve=True)
     except OmegaConfBaseException as error:

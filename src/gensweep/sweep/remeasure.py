@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gensweep.errors import InputError
+from gensweep.sweep.check import check
 from gensweep.sweep.compose import composed
+from gensweep.sweep.identity import SCIENCE
 from gensweep.sweep.launch import start, try_out
 from gensweep.sweep.other import resolved
 from gensweep.sweep.plan import Job
-from gensweep.sweep.trusted import KEY, refuse_foreign
+from gensweep.sweep.trusted import KEY, is_own, refuse_foreign, refuse_unknown
 from gensweep.sweep.words import as_text
-from gensweep.table.store import Store
+from gensweep.table.places import check_confined
+from gensweep.table.store import Run, Store
 
 _OPEN = ("measure", "hardware", "data_dir", KEY)
 
@@ -50,7 +53,8 @@ def remeasure(words: Sequence[str], outputs: Path) -> int:
             raise InputError(
                 f"run {run.run_id} has no undamaged solution to measure; it is {run.state()['state']}"
             )
-        refuse_foreign(run.config(), config[KEY])  # somebody else's store runs no code either
+        check_confined(run.folder, outputs)
+        refuse_odd(run, config[KEY])
     measures = [resolved(config["measure"], run, store) for run in runs]
     jobs = [
         Job((), {**config, **run.config(), "measure": asked, "outputs": str(outputs)})
@@ -60,3 +64,21 @@ def remeasure(words: Sequence[str], outputs: Path) -> int:
     codes = [0 if job.finished() else start(job) for job in jobs]
     print(f"{codes.count(0)} of {len(codes)} runs measured", file=sys.stderr)
     return max(codes)
+
+
+def refuse_odd(run: Run, packages: Sequence[str]) -> None:
+    """Refuse a stored config that no command line can have made: somebody else's store runs no code either.
+
+    Raises:
+        InputError: Naming the run and what is wrong with it.
+    """
+    stored = run.config()
+    try:
+        for key in stored.keys() - {*SCIENCE, "batch_norm_parts"}:
+            raise InputError(f"{key} is no setting of a run")
+        refuse_foreign(stored, packages)
+        ours = {k: v for k, v in stored.items() if k != "model" or not is_own(v)}
+        check(ours, ours)
+        refuse_unknown(ours)
+    except InputError as error:
+        raise InputError(f"run {run.run_id} cannot be measured: its config.yaml is odd: {error}") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -75,4 +74,4 @@ def _found(name: str, store: Store) -> Run:
 
 
 def _ended(run: Run) -> int:
-    return json.loads(run.read("outcome.json"))["epochs"]
+    return run.outcome()["epochs"]

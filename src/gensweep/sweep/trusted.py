@@ -16,7 +16,7 @@ from typing import Any
 
 from gensweep.errors import InputError, close_match
 from gensweep.sweep.identity import flatten
-from gensweep.sweep.offered import CONF_DIR, foreign_targets
+from gensweep.sweep.offered import CONF_DIR, foreign_settings, foreign_targets
 
 KEY = "trusted_targets"
 # What gensweep itself imports: much of it can read, write or run files, and none of it is anybody's network.
@@ -62,6 +62,17 @@ def refuse_foreign(config: Mapping[str, Any], packages: Sequence[str]) -> None:
             said = f"{key}={target} is not one of gensweep's own; a yaml file may set those, not bring others"
             hint = f"; if you trust that package, say 'trusted_targets=[{package}]' on the command line"
             raise InputError(said + hint if package and _of_networks(package) else said)
+
+
+def refuse_unknown(config: Mapping[str, Any]) -> None:
+    """Refuse a config with a setting that no file of gensweep's has; a model of others may have its own.
+
+    Raises:
+        InputError: Naming the setting.
+    """
+    ours = {k: v for k, v in config.items() if k != "model" or not is_own(v)}
+    for key, value in foreign_settings(ours, CONF_DIR).items():
+        raise InputError(f"{key}={value}: gensweep has no such setting; take it out of the yaml file")
 
 
 def _of_networks(package: str) -> bool:

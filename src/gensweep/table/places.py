@@ -1,7 +1,10 @@
-"""Where a table lies. No pandas: a wrong path is said at once."""
+"""Where tables lie, and where files may go. No pandas: a wrong path is said at once."""
 
 from __future__ import annotations
 
+import os
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from gensweep.errors import InputError
@@ -16,3 +19,46 @@ def existing_table(path: Path) -> Path:
     if not path.is_file():
         raise InputError(f"no table at {path}; make it with `gensweep collect`")
     return path
+
+
+def check_confined(folder: Path, root: Path) -> None:
+    """Refuse a folder that links lead out of: who made it would choose what is overwritten.
+
+    Args:
+        folder: To be written to; looked through if it is there.
+        root: What it must lie in; may be a link itself.
+
+    Raises:
+        InputError: Naming the link.
+    """
+    inside = os.path.realpath(root)
+    places = [folder, *(Path(at, name) for at, folders, files in os.walk(folder) for name in folders + files)]
+    for place in places:
+        if place != folder and not place.is_symlink():
+            continue
+        found = os.path.realpath(place)
+        if os.path.commonpath([inside, found]) != inside:
+            raise InputError(f"{place} is a link, or below one, to {found}, outside {root}; remove that link")
+
+
+def check_writable(outputs: Path, runs: Sequence[Path] = ()) -> None:
+    """Find out now, not after hours of training, that runs cannot be written there.
+
+    Args:
+        outputs: Where everything goes.
+        runs: The folders in it that will be written to.
+
+    Raises:
+        InputError: The folder, or the nearest one above it, is none or takes no files; or one in it is a
+            way out.
+    """
+    place = outputs.absolute()
+    while not os.path.lexists(place):
+        place = place.parent
+    try:
+        tempfile.TemporaryFile(dir=place).close()
+    except OSError as error:
+        why = f"{place} takes no files ({error.strerror})"
+        raise InputError(f"outputs={outputs}: {why}; choose another folder") from None
+    for folder in runs:
+        check_confined(folder, outputs)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from gensweep.errors import InputError
 from gensweep.rows import COLUMNS, KEY
@@ -37,7 +39,7 @@ def load(path: Path) -> pd.DataFrame:
     existing_table(path)
     dtype = dict.fromkeys((*TEXT, *VERSIONS), str)
     try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=dtype)
+        table = _parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=dtype)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path} cannot be read as a table: {reason}") from None
@@ -47,6 +49,21 @@ def load(path: Path) -> pd.DataFrame:
     refuse_odd(table, path)
     text = [c for c in TEXT if c in table]
     return table.assign(**{c: table[c].fillna("") for c in text})
+
+
+def _parquet(path: Path) -> pd.DataFrame:
+    """Its columns alone: what else a file says to pandas, and kinds of its own, are not asked for."""
+    file = pq.ParquetFile(path)
+    if odd := [f.name for f in file.schema_arrow if not _is_plain(f.type)]:
+        raise ValueError(f"{', '.join(odd)} is neither text nor a number")
+    return file.read().replace_schema_metadata(None).to_pandas()
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return text or pa.types.is_integer(kind) or pa.types.is_floating(kind) or kind in (pa.bool_(), pa.null())
 
 
 def refuse_odd(table: pd.DataFrame, path: Path) -> None:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from gensweep.errors import InputError
 from gensweep.rows import COLUMNS, KEY, QUANTITIES, Row
 from gensweep.sweep.identity import flatten
+from gensweep.table.plain import from_json
 from gensweep.table.store import Damaged, Run, Store, write_atomically
 
 _ROW = pa.schema(
@@ -31,6 +32,7 @@ _ROW = pa.schema(
         ("reason", pa.string()),
     ]
 )
+MOST_ROWS = 10_000_000  # of one measure; a few bytes can stand for any number of equal ones
 _KNOBS_FIRST = ("seed", "poison_factor", "batch_size", "train_size", "confusion_size", "poison_size")
 
 
@@ -48,9 +50,16 @@ def _arrow(rows: Sequence[Row]) -> pa.Table:
 
 
 def decoded(content: bytes) -> tuple[pa.Table, dict[str, Any]]:
-    """The rows of a shard and their provenance."""
-    table = pq.read_table(io.BytesIO(content))
-    return table, json.loads(table.schema.metadata[b"provenance"])
+    """The rows of a shard and their provenance.
+
+    Raises:
+        ValueError: They are not what `encoded` writes.
+    """
+    file = pq.ParquetFile(io.BytesIO(content))
+    if not file.schema_arrow.equals(_ROW) or file.metadata.num_rows > MOST_ROWS:
+        raise ValueError("it does not hold the rows of a measure")
+    table = file.read()
+    return table.replace_schema_metadata(None), from_json(table.schema.metadata[b"provenance"])
 
 
 def collect(store: Store, experiment: str | None = None) -> tuple[pd.DataFrame, list[str]]:
@@ -89,12 +98,16 @@ def _frames(run: Run, shards: Iterable[str] | None) -> list[pd.DataFrame]:
         raise Damaged(f"run {run.run_id} is {state['state']}, without {lacking} {state.get('reason', '')}")
     names = committed if shards is None else [*shards]
     knobs = {k: _scalar(v) for k, v in flatten(run.config()).items() if not k.endswith("_target_")}
-    outcome = json.loads(run.read("outcome.json"))
+    outcome = run.outcome()
     return [_frame(run, name, knobs, outcome) for name in names]
 
 
 def _frame(run: Run, shard: str, knobs: Mapping[str, Any], outcome: Mapping[str, Any]) -> pd.DataFrame:
-    table, provenance = decoded(run.read(f"rows/{shard}.parquet"))
+    try:
+        table, provenance = decoded(run.read(f"rows/{shard}.parquet"))
+    except (ValueError, KeyError, OSError) as error:  # pyarrow's errors are of these kinds
+        reason = str(error).partition("\n")[0]
+        raise Damaged(f"run {run.run_id}: rows/{shard}.parquet cannot be read: {reason}") from None
     frame = _named(table, run.run_id, shard.rpartition("-")[0])
     constants = pd.DataFrame([{**knobs, **outcome, **provenance}] * len(frame), index=frame.index)
     return pd.concat([frame, constants], axis=1)
@@ -155,5 +168,16 @@ def write(table: pd.DataFrame, path: Path) -> list[Path]:
     sink = io.BytesIO()
     table.to_parquet(sink, index=False)
     write_atomically(parquet, sink.getvalue())
-    write_atomically(text, table.to_csv(index=False).encode())
+    write_atomically(text, spreadsheet(table).encode())
     return [parquet, text]
+
+
+def spreadsheet(table: pd.DataFrame) -> str:
+    """The table as CSV; text that a spreadsheet would run as a formula begins with an apostrophe there."""
+    text = table.select_dtypes(include=["object", "string"])
+    harmless = table.assign(**{c: text[c].map(_harmless) for c in text}).rename(columns=_harmless)
+    return harmless.to_csv(index=False)
+
+
+def _harmless(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

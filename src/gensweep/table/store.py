@@ -9,26 +9,25 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
-import socket
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-from filelock import FileLock, Timeout
-
-from gensweep.errors import Busy, InputError
+from gensweep.errors import InputError
 from gensweep.table.atomic import sha256, write_atomically
+from gensweep.table.lease import held, is_working
+from gensweep.table.places import check_confined
+from gensweep.table.plain import from_json, from_yaml
+from gensweep.table.process import myself
 
 WORKING = ("training", "measuring")
 # What one training commits together; a run that lost one of them is trained again.
 TRAINED = ("config.yaml", "outcome.json", "solution.safetensors", "init.safetensors", "splits.safetensors")
 KEPT = "kept.safetensors"  # committed with them by a run that keeps weights on its way
+_NAME = re.compile(r"(rows/)?\w[\w.-]*")  # of a committed file; none of them leads out of the folder
 DIVERGED = "error-diverged"  # the one shard of a run without a finite loss
 
 
@@ -53,24 +52,16 @@ class Run:
 
     @contextlib.contextmanager
     def claimed(self) -> Iterator[None]:
-        """Hold the run for this process; the kernel lets go of it when the process dies.
+        """Hold the run for this process.
 
         Raises:
             Busy: Another process holds it.
         """
+        check_confined(self.folder, self.folder.parents[1])
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / ".lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            state = self.state()
-            holder = f"process {state.get('pid')} on {state.get('host')}"
-            raise Busy(f"run {self.run_id} is held by {holder}; try again later") from None
-        try:
+        with held(self.folder):
             self.sweep_out_leftovers()
             yield
-        finally:
-            lock.release()
 
     def sweep_out_leftovers(self) -> None:
         """Delete temporary files of a process that died; call it only while holding the run."""
@@ -80,7 +71,8 @@ class Run:
     def manifest(self) -> dict[str, str]:
         """Committed file → SHA-256; nothing counts where the manifest itself cannot be read."""
         hashes = _mapping(self.folder / "manifest.json")
-        return hashes if all(isinstance(v, str) for v in hashes.values()) else {}
+        sound = all(isinstance(v, str) and _NAME.fullmatch(k) for k, v in hashes.items())
+        return hashes if sound else {}
 
     def commit(self, files: Mapping[str, bytes]) -> None:
         """Write the files, then make them all count in one step."""
@@ -117,10 +109,17 @@ class Run:
 
     def _intact(self, name: str) -> bool:
         try:
-            self.read(name)
+            self._plain(name) if name.endswith((".yaml", ".json")) else self.read(name)
         except Damaged:
             return False
         return True
+
+    def _plain(self, name: str) -> dict[str, Any]:
+        content, parsed = self.read(name), from_yaml if name.endswith(".yaml") else from_json
+        try:
+            return parsed(content)
+        except ValueError as error:
+            raise Damaged(f"{self.folder / name} is not what gensweep writes: {error}") from None
 
     def has(self, *names: str) -> bool:
         """Whether all these files are committed and undamaged."""
@@ -132,52 +131,37 @@ class Run:
 
     def diverged(self) -> bool:
         """Whether training ended without a finite loss."""
-        return self.has("outcome.json") and json.loads(self.read("outcome.json"))["state"] == "diverged"
+        return self.has("outcome.json") and self.outcome().get("state") == "diverged"
 
     def config(self) -> dict[str, Any]:
         """The science of the run."""
-        return yaml.load(self.read("config.yaml"), Loader=yaml.CSafeLoader)
+        return self._plain("config.yaml")
+
+    def outcome(self) -> dict[str, Any]:
+        """How its training ended."""
+        return self._plain("outcome.json")
 
     def state(self) -> dict[str, Any]:
         """What the run is doing, or how it ended; ``planned`` before it begins."""
         state = _mapping(self.folder / "state.json")
         if not isinstance(state.get("state"), str):
             return {"state": "planned"}
-        if state["state"] in WORKING and not _alive(state):
+        if state["state"] in WORKING and not is_working(self.folder, state):
             state["state"] = "interrupted"
         return state
 
     def set_state(self, state: str, *, progress: str = "", reason: str = "") -> None:
         """Say what the run is doing; for people, nothing is decided by it but ``diverged``."""
-        record = {"state": state, "progress": progress, "reason": reason, **_process(), "time": time.time()}
+        record = {"state": state, "progress": progress, "reason": reason, **myself(), "time": time.time()}
         write_atomically(self.folder / "state.json", json.dumps(record).encode())
 
 
 def _mapping(path: Path) -> dict[str, Any]:
     """The JSON object in a file; empty where there is none, or something else."""
     try:
-        content = json.loads(path.read_bytes())
+        return from_json(path.read_bytes())
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _process() -> dict[str, Any]:
-    return {"pid": os.getpid(), "host": socket.gethostname(), "born": _born(os.getpid())}
-
-
-def _born(pid: int) -> str:
-    """When the process started, in the kernel's ticks: tells a process from a later one of its number."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return ""
-
-
-def _alive(state: Mapping[str, Any]) -> bool:
-    if state.get("host") != socket.gethostname():
-        return True
-    return bool(state.get("born")) and _born(state["pid"]) == state["born"]
 
 
 @dataclass(frozen=True)
@@ -198,21 +182,6 @@ class Store:
         """All runs, by name."""
         found = (self.outputs / "runs").glob("*")
         return sorted((Run(p) for p in found if re.fullmatch("[0-9a-f]{12}", p.name)), key=lambda r: r.run_id)
-
-    def check_writable(self) -> None:
-        """Find out now, not after hours of training, that runs cannot be written there.
-
-        Raises:
-            InputError: The folder, or the nearest one above it, is none or takes no files.
-        """
-        place = self.outputs.absolute()
-        while not os.path.lexists(place):
-            place = place.parent
-        try:
-            tempfile.TemporaryFile(dir=place).close()
-        except OSError as error:
-            why = f"{place} takes no files ({error.strerror})"
-            raise InputError(f"outputs={self.outputs}: {why}; choose another folder") from None
 
     def find(self, prefix: str) -> Run:
         """The one run whose name begins with ``prefix``.

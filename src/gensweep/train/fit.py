@@ -41,7 +41,7 @@ def fit(
         folder: Where the checkpoint lies; it stays until the caller has committed the solution.
         write: Puts bytes at a path in one step.
         callbacks: Run in this order, before the checkpoint is written.
-        logger: A Lightning logger.
+        logger: A Lightning logger, or none.
 
     Raises:
         Diverged: The loss is not finite; the checkpoint before that is still there.
@@ -59,9 +59,8 @@ def fit(
     trainer = lightning.Trainer(
         **hardware(task.ranks),
         max_epochs=task.protocol.max_epochs,
-        max_steps=-1 if task.protocol.max_steps is None else task.protocol.max_steps,
         callbacks=[*callbacks, saved, Leave(resume), *([RichProgressBar()] if on_terminal() else [])],
-        logger=logger,
+        logger=logger or False,
         plugins=[SafeCheckpointIO(write), Joined(task.ranks.place)],
         enable_progress_bar=on_terminal(),
         enable_model_summary=False,

@@ -91,6 +91,10 @@ class Task(lightning.LightningModule):
         size, step = self.protocol.batch_size, lambda: self.global_step
         self.batches = Batches(clean, poison, size, self.order, step, self.ranks)
 
+    def on_fit_start(self) -> None:
+        """Say how many epochs; Lightning's own max_steps makes other updates after a cut than without one."""
+        self.trainer.fit_loop.max_epochs = math.ceil(self.updates / len(self.batches))
+
     def train_dataloader(self) -> Bunches:
         """The batches, as Lightning's loop meets them."""
         return Bunches(self.batches)
@@ -119,14 +123,11 @@ class Task(lightning.LightningModule):
     def training_step(self, bunch: Iterator[Batch], batch_idx: int) -> None:
         """An update for each batch, unless asked to end; then a look at what the objective was."""
         first = self.global_step
-        left = islice(takewhile(self.goes_on, bunch), self.updates - first)
-        losses = [self.update(batch) for batch in left]
+        # Several processes part between two bunches, together.
+        goes_on = takewhile(lambda batch: self.ranks.several or not asked(), bunch)
+        losses = [self.update(batch) for batch in islice(goes_on, self.updates - first)]
         if losses:
             self.watch(first, torch.stack(losses))
-
-    def goes_on(self, batch: Batch) -> bool:
-        """Whether this batch is to be met still; several processes part between two bunches, together."""
-        return self.ranks.several or not asked()
 
     def update(self, batch: Batch) -> Tensor:
         """Move the weights once; what the objective was before."""
@@ -137,10 +138,8 @@ class Task(lightning.LightningModule):
         if self.protocol.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.protocol.clip_norm)
         # Lightning's own step around the optimiser's takes 0.1 ms; its count is what it is needed for.
-        count = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-        count.increment_ready()
         optimiser.step()
-        count.increment_completed()
+        self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.increment_completed()
         if self.protocol.schedule.shape != "constant":
             self.pace.step()
         return loss.detach()

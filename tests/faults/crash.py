@@ -1,4 +1,4 @@
-"""Dies at its k-th call to the system, for every k, in forks of one process that has imported all it needs.
+"""Dies at its k-th call to the system, for every k, in forks of one process that has all imports.
 
 ``python -m tests.faults.crash SCENARIO FOLDER [MUTANT]`` prints how many deaths there were, and what was torn,
 lost or unfinished after each. A mutant is a wrong way to write: the harness has to catch it.
@@ -247,11 +247,10 @@ def manifest_first():
 
 def unlinked_first():
     """Mutant: the old file is taken away before the new one has its name."""
-    replace = os.replace
 
     def replaced(source, target):
         Path(target).unlink(missing_ok=True)
-        replace(source, target)
+        os.rename(source, target)
 
     os.replace = replaced
 

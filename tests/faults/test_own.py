@@ -1,4 +1,4 @@
-"""F27: networks of the user's own that break the contract, in a sweep; more of them in tests/own and test_trusted."""
+"""F27: networks of the user's own that break the contract; more of them in tests/own and test_trusted."""
 
 import pytest
 

@@ -11,8 +11,8 @@ from tests.faults import oracles
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 WORDS = (
-    "train_size=40 model.widths=[4] measure=[error,basin] measure.basin.directions=20 measure.basin.replicates=1 "
-    "budget.max_epochs=200 seed=range(24) hardware.jobs=2"
+    "train_size=40 model.widths=[4] measure=[error,basin] measure.basin.directions=20 "
+    "measure.basin.replicates=1 budget.max_epochs=200 seed=range(24) hardware.jobs=2"
 )
 KILLS, SESSIONS = 30, 80
 

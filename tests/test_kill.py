@@ -15,7 +15,7 @@ from gensweep.cli import main
 from gensweep.sweep.plan import plan
 from gensweep.table.store import Store
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.fault("F01", "O1", "O3", "O4", "O5")]
 SETTINGS = """
 train_size=60 poison_size=40 poison_factor=0.3 model.widths=[8] budget.max_epochs=300 batch_size=16
 budget.keep=70 measure=[error,basin,norms] measure.basin.directions=80

@@ -203,6 +203,7 @@ def parent_of(pid):
         return None
 
 
+@pytest.mark.fault("F04", "O4", "O5", "O6", "O7")
 @pytest.mark.parametrize("victim", [0, 1])
 def test_when_one_is_killed_all_end_and_the_same_command_finishes(victim, undisturbed, tmp_path):
     words = [*SHORT, "hardware=ddp", f"outputs={tmp_path}"]

@@ -34,6 +34,7 @@ def only_run(folder):
     return run
 
 
+@pytest.mark.fault("F09", "O3", "O4")
 def test_a_damaged_shard_is_made_again_by_the_same_command(here, capsys):
     run = only_run(here)
     before = run.manifest()
@@ -72,6 +73,7 @@ def test_a_run_with_a_damaged_solution_is_not_measured(here, capsys, name):
     (run.folder / name).write_bytes(whole)
 
 
+@pytest.mark.fault("F08", "O4")
 def test_a_damaged_checkpoint_is_noticed_and_training_begins_anew(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words = [*TINY.split(), "seed=1"]

@@ -28,6 +28,7 @@ from gensweep.table.shards import encoded
 from gensweep.table.store import DIVERGED, Run, Store, write_atomically
 from gensweep.train.budget import kept_epochs
 from gensweep.train.callback import MeasureAtEnd, Progress
+from gensweep.train.checkpoint import obstacle
 from gensweep.train.compiled import compiled
 from gensweep.train.fit import CHECKPOINT, fit, on_terminal
 from gensweep.train.keep import KEEPING, Keep, kept, resumable
@@ -105,8 +106,6 @@ def train(config: dict[str, Any], model: torch.nn.Module, data: Data, stored: Ru
         if not on_terminal():
             say(line)
 
-    if not resumable(stored.folder, stored.folder / CHECKPOINT, keep):
-        (stored.folder / CHECKPOINT).unlink(missing_ok=True)
     keeper = Keep(stored.folder, keep, write_atomically)
     callbacks = [Progress(progress), keeper, MeasureAtEnd(init_P, at_end)]
     logger = watched(config, stored, say)
@@ -114,7 +113,19 @@ def train(config: dict[str, Any], model: torch.nn.Module, data: Data, stored: Ru
     task = Task(model, data, protocol(config, data), rng, order, config["sync_batch_norm"])
     if config["hardware"]["compile"]:
         task.compiled = compiled(model, init_P.device)
+    refuse_checkpoint(stored, task, keep, say)
     fit(task, stored.folder, write_atomically, callbacks, logger)
+
+
+def refuse_checkpoint(stored: Run, task: Task, keep: int | list[int] | None, say) -> None:
+    """Delete a checkpoint that training cannot go on from, and say why not: it begins anew."""
+    checkpoint = stored.folder / CHECKPOINT
+    why = obstacle(checkpoint, task)
+    if not why and not resumable(stored.folder, checkpoint, keep):
+        why = "lacks weights that were kept before it"
+    if why:
+        say(f"{checkpoint} {why}; training begins anew")
+        checkpoint.unlink(missing_ok=True)
 
 
 def watched(config: dict[str, Any], stored: Run, say: Callable[[str], None]) -> Aside | None:

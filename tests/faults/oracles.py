@@ -2,6 +2,8 @@
 
 import json
 import re
+import time
+from pathlib import Path
 
 import pandas as pd
 
@@ -9,7 +11,6 @@ from gensweep.rows import KEY
 from gensweep.table.shards import collect
 from gensweep.table.store import Store
 from gensweep.train.checkpoint import usable
-from tests.waiting import wait_for
 
 # What two tables of the same numbers may differ in: when and where they were made.
 WHEN_AND_WHERE = ("train_seconds", "seconds", "machine", "git_sha", "git_dirty")
@@ -57,7 +58,10 @@ def exit_code(code, *allowed):
 
 def nobody_left(study):
     """O7: no process of the sweep is left after ten seconds."""
-    wait_for(lambda: not study.processes(), seconds=PATIENCE)
+    until = time.monotonic() + PATIENCE
+    while (left := study.processes()) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not left, f"O7: still there {[Path(f'/proc/{pid}/cmdline').read_bytes() for pid in left]}"
 
 
 def message(text, *parts):

@@ -87,15 +87,24 @@ class Study:
 
     def start(self, *more, verb=("run", "-m"), words=None, **how):
         """The command, under way; ``more`` words come last and win."""
-        self.count += 1
-        logs = self.logs or self.outputs.parent
         chosen = self.words if words is None else words
-        line = [*verb, *chosen, f"outputs={self.outputs}", *more]
-        return Command(line, logs / f"{self.outputs.name}-{self.count}.log", str(self.outputs), **how)
+        return self.command(*verb, *chosen, f"outputs={self.outputs}", *more, **how)
+
+    def command(self, *words, **how):
+        """Any verb, under way."""
+        self.count += 1
+        log = (self.logs or self.outputs.parent) / f"{self.outputs.name}-{self.count}.log"
+        return Command(words, log, str(self.outputs), **how)
 
     def run(self, *more, seconds=120, **how):
         """The command, ended."""
         command = self.start(*more, **how)
+        command.ended(seconds)
+        return command
+
+    def plain(self, *words, seconds=120, **how):
+        """Any other verb, ended."""
+        command = self.command(*words, **how)
         command.ended(seconds)
         return command
 

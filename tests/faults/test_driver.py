@@ -23,6 +23,7 @@ def test_children_of_a_killed_driver_stop_and_the_same_command_finishes(study, f
     fault.recovers()
 
 
+@pytest.mark.faults
 @pytest.mark.fault("F04")
 def test_a_killed_run_takes_no_other_with_it(study, fault):
     driver = study.start(env=study.strikes(IN_TRAINING))

@@ -70,6 +70,20 @@ def usable(path: Path) -> bool:
     return True
 
 
+def obstacle(path: Path, module: torch.nn.Module) -> str:
+    """Why training of the module cannot go on from a checkpoint; empty where it can, or there is none."""
+    try:
+        content = torch.load(io.BytesIO(payload(path)), map_location="cpu", weights_only=True)
+        theirs = {name: tuple(tensor.shape) for name, tensor in content["state_dict"].items()}
+    except FileNotFoundError:
+        return ""
+    except Exception as error:
+        return f"cannot be read ({str(error).splitlines()[0]})"
+    mine = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    odd = sorted(name for name in theirs.keys() | mine.keys() if theirs.get(name) != mine.get(name))
+    return f"is of another network, with other {', '.join(odd)}" if odd else ""
+
+
 def completed(path: Path) -> int:
     """The epochs that were done when this checkpoint was written."""
     return torch.load(io.BytesIO(payload(path)), map_location="cpu", weights_only=True)["epoch"] + 1

@@ -12,6 +12,7 @@ from gensweep.place import given
 from gensweep.sweep.attempt import BAD_INPUT, BUSY, FAILED, attempt, in_lockstep, leave_together
 from gensweep.sweep.group import Group, settled
 from gensweep.sweep.identity import fingerprint
+from gensweep.sweep.order import ordered
 from gensweep.sweep.plan import Job, Plan, plan, point
 from gensweep.sweep.trusted import is_own
 from gensweep.table.store import WORKING
@@ -33,7 +34,7 @@ def sweep(arguments: tuple[str, ...], launcher: Any, config_dir: str | None = No
     todo = [job for job in planned.jobs if not job.finished()]
     print(listing(planned, len(todo)), flush=True)
     if todo:
-        launcher.launch([job.overrides for job in todo], 0)
+        launcher.launch([job.overrides for job in ordered(todo, planned.jobs)], 0)
     return verdict(planned)
 
 

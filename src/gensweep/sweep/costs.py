@@ -75,6 +75,14 @@ def kind(config: Mapping[str, Any], budget: bool = False) -> str:
     return fingerprint(kept)
 
 
+def kinds(config: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Both names of a stored config; None when it is not one that today's code would write."""
+    try:
+        return kind(config), kind(config, budget=True)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
 def updates(config: Mapping[str, Any], examples: int) -> int:
     """Updates of a training at most.
 
@@ -110,7 +118,8 @@ class Ledger:
     """
 
     def __init__(self, past: Sequence[Past]) -> None:
-        self.past = [(p, kind(p.science), kind(p.science, budget=True)) for p in past]
+        named = [(p, kinds(p.science)) for p in past]
+        self.past = [(p, *names) for p, names in named if names]
 
     def costs(self, config: Mapping[str, Any], shards: Iterable[str]) -> Costs:
         """The cost of one job by those of like runs.

@@ -97,7 +97,7 @@ def asked(run: Run) -> dict[str, Any]:
     """The config of a run, trained or begun; empty where neither can be read."""
     with contextlib.suppress(OSError, ValueError):
         found = json.loads((run.folder / ASKED).read_bytes())
-        if isinstance(found, dict):
+        if isinstance(found, dict) and found:
             return found
     with contextlib.suppress(OSError, ValueError, yaml.YAMLError, Damaged):
         found = run.config()

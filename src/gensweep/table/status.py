@@ -174,15 +174,11 @@ def remaining(found: Sequence[Line], outputs: Path) -> float | None:
 
 
 def _left(line: Line, run: Run, past: Sequence[Past]) -> float | None:
-    from gensweep.sweep.costs import kind
+    from gensweep.sweep.costs import kinds
 
-    config = asked(run)
-    if not config:
-        return None
-    mine = kind(config, budget=True)
-    like = [
-        p for p in past if kind(p.science, budget=True) == mine and p.outcome["train_seconds"] is not None
-    ]
+    mine = kinds(asked(run))
+    timed = [p for p in past if p.outcome["train_seconds"] is not None]
+    like = [p for p in timed if mine and kinds(p.science) == mine]
     share = _untrained(line)
     if not like:
         return _by_itself(run, share)

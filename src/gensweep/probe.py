@@ -64,10 +64,9 @@ def time_measures(config: dict[str, Any], solution: Solution, data: Data, limit:
     """Each measure as it is asked for, but no longer than the limit."""
     for name, shard in shards(config).items():
         started = time.monotonic()
-        cut = False
+        cut, estimate = False, part(config["measure"][name])()
         try:
             with alarm(limit):
-                estimate = part(config["measure"][name])()
                 list(estimate(solution, data, Stream(MEASURE_SEED).child("measure", name)))
         except TimeUp:
             cut = True

@@ -11,8 +11,9 @@ SMALL = ("train_size=60", "measure=[error]", "budget.max_epochs=30,10", "seed=0,
 
 
 @pytest.fixture
-def jobs(tmp_path):
-    return lambda *words: plan((*SMALL, f"outputs={tmp_path}", *words), True).jobs
+def jobs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: plan((*SMALL, *words), True).jobs
 
 
 def knobs(jobs):
@@ -36,17 +37,15 @@ def test_a_point_that_has_a_seed_waits_for_those_that_have_none(jobs):
     assert knobs(ordered(todo, every)) == [(0, 30), (1, 10), (1, 30)]
 
 
-def test_times_that_are_known_go_before_the_rule(jobs, tmp_path):
-    for job in plan(
-        ("measure=[error]", "train_size=60", "budget.max_epochs=30,10", "seed=7", f"outputs={tmp_path}"), True
-    ).jobs:
+def test_times_that_are_known_go_before_the_rule(jobs):
+    for job in plan(("measure=[error]", "train_size=60", "budget.max_epochs=30,10", "seed=7"), True).jobs:
         made(job, train=1.0 if knobs([job]) == [(7, 30)] else 9.0)
     todo = jobs()
     assert knobs(ordered(todo, todo)) == [(0, 30), (0, 10), (1, 30), (1, 10)]
 
 
-def test_a_bigger_network_is_more_work(tmp_path):
-    words = ("train_size=60", "measure=[error]", "model.widths=[64,64],[8]", f"outputs={tmp_path}")
+def test_a_bigger_network_is_more_work(jobs):
+    words = ("train_size=60", "measure=[error]", "model.widths=[64,64],[8]")
     todo = plan(words, True).jobs
     assert [job.config["model"]["widths"] for job in ordered(todo, todo)] == [[8], [64, 64]]
 

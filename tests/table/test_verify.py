@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -13,18 +14,22 @@ from tests.past import begun, died, made
 
 
 @pytest.fixture
-def outputs(tmp_path):
-    return tmp_path / "outputs"
+def outputs(tmp_path, monkeypatch):
+    """Where each test begins with nothing, under the same name: configs are composed once."""
+    monkeypatch.chdir(tmp_path)
+    return Path("outputs")
 
 
 @pytest.fixture
 def run(outputs):
     """One of two finished runs of an experiment."""
-    jobs = [plan(("measure=[error,norms]", f"seed={s}", f"outputs={outputs}")).jobs[0] for s in (0, 1)]
+    jobs = [plan(("measure=[error,norms]", f"seed={s}")).jobs[0] for s in (0, 1)]
     Store(outputs).remember_experiment(
         "mine-laptop", {job.run_id: sorted(job.shards.values()) for job in jobs}
     )
-    return [made(job) for job in jobs][0].run
+    for job in jobs:
+        made(job)
+    return jobs[0].run
 
 
 def shard(run):
@@ -136,8 +141,6 @@ def test_a_file_in_place_of_a_run_and_of_its_rows(run, outputs, capsys):
 
 def test_a_file_that_may_not_be_read_is_a_problem(run, outputs, capsys, monkeypatch):
     """Root reads everything, so the refusal is played."""
-    from pathlib import Path
-
     read, path = Path.read_bytes, shard(run)
 
     def refuse(self):
@@ -159,7 +162,7 @@ def test_a_manifest_reaches_no_file_outside_its_run(run, outputs, capsys, name):
 
 
 def test_a_damaged_checkpoint_is_noticed(run, outputs, capsys):
-    job = begun(plan(("measure=[error]", "seed=2", f"outputs={outputs}")).jobs[0], 3, 9)
+    job = begun(plan(("measure=[error]", "seed=2")).jobs[0], 3, 9)
     assert show(outputs) == 1
     line = capsys.readouterr().out.splitlines()[0]
     assert line.startswith(f"{job.run.folder / 'last.ckpt'}: is damaged")
@@ -173,7 +176,7 @@ def test_an_experiment_that_cannot_be_read_is_made_again_by_running_it(run, outp
 
 
 def test_a_run_under_way_or_cut_off_is_no_problem(outputs):
-    job = begun(plan(("measure=[error]", f"outputs={outputs}")).jobs[0])
+    job = begun(plan(("measure=[error]",)).jobs[0])
     (job.run.folder / "rows").mkdir()
     (job.run.folder / "config.yaml").write_bytes(b"about to be committed")
     assert check(job.run) == []

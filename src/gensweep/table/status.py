@@ -141,7 +141,7 @@ def _rank(line: Line) -> tuple[int, str]:
 def cells_of(line: Line, ages: bool = True) -> list[str]:
     """What a person reads of one run."""
     swept = " ".join(f"{key}={value}" for key, value in line.swept.items())
-    age = f"{span(max(0.0, time.time() - line.time))} ago" if line.time and ages else ""
+    age = f"{span(max(0, round(time.time() - line.time)))} ago" if line.time and ages else ""
     progress = "" if line.state == "done" else line.progress
     why = "; ".join(part for part in (line.reason, line.advice) if part)
     return [line.run_id, line.state, progress, swept, age, line.host or "", why]

@@ -113,6 +113,18 @@ def test_a_sweep_that_takes_long_is_refused_before_anything_is_written(capsys):
     assert not (plan((*WORDS, "seed=0")).jobs[0].run.folder).exists()
 
 
+@pytest.mark.parametrize(("word", "asks"), [("--yes", 0), ("hydra/launcher=joblib", 0), ("seed=3", 1)])
+def test_who_said_yes_or_sends_it_elsewhere_is_not_asked(monkeypatch, word, asks):
+    asked, started = [], []
+    monkeypatch.setattr(ask, "confirm", lambda *args: asked.append(args))
+    monkeypatch.setattr("gensweep.sweep.words.hydra", lambda words: started.append(words) or 0)
+    monkeypatch.setattr("gensweep.sweep.plan.plan", lambda *args: plan(WORDS, True))
+    with pytest.raises(SystemExit) as left:
+        main(("run", "-m", *WORDS, word))
+    assert (left.value.code, len(asked), len(started)) == (0, asks, 1)
+    assert "--yes" not in started[0]  # Hydra knows no such option
+
+
 def test_a_probe_is_for_a_plan(capsys):
     with pytest.raises(SystemExit) as left:
         main(("run", "--probe", *WORDS))

@@ -3,6 +3,7 @@
 import pytest
 
 from gensweep.sweep.identity import run_id
+from gensweep.sweep.launch import sweep
 from gensweep.sweep.order import ordered
 from gensweep.sweep.plan import plan
 from tests.past import made
@@ -48,6 +49,23 @@ def test_a_bigger_network_is_more_work(jobs):
     words = ("train_size=60", "measure=[error]", "model.widths=[64,64],[8]")
     todo = plan(words, True).jobs
     assert [job.config["model"]["widths"] for job in ordered(todo, todo)] == [[8], [64, 64]]
+
+
+class Launcher:
+    """Notes what it was to launch, and does nothing."""
+
+    def launch(self, job_overrides, initial_job_idx):
+        self.launched = job_overrides
+
+
+@pytest.mark.parametrize(
+    ("order", "first"), [("cheapest", "budget.max_epochs=10"), ("given", "budget.max_epochs=30")]
+)
+def test_a_sweep_starts_in_that_order(jobs, order, first):
+    launcher, words = Launcher(), (*SMALL, f"hardware.order={order}")
+    sweep(words, launcher)
+    assert len(launcher.launched) == 4
+    assert first in launcher.launched[0]
 
 
 def test_nothing_to_do_has_no_order():

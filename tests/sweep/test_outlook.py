@@ -140,6 +140,15 @@ def test_many_costs_are_one_line(capsys):
     assert "train    5 runs × 5s to 9s = 35s   measured on 5 runs of this store" in lines
 
 
+def test_many_reasons_are_cut_short(capsys):
+    made(job_of())
+    lines = said(capsys, "-m", *WORDS, "seed=1,2,3,4,5,6")
+    assert [line for line in lines if line.startswith("why new")] == [
+        *(f"why new: seed={s} was not in the table (1 run)" for s in (1, 2, 3, 4)),
+        "why new: 2 more runs, each as its line says",
+    ]
+
+
 def test_a_plan_touches_nothing(capsys):
     made(job_of())
     died(begun(job_of("seed=2"), 30, 60))

@@ -39,11 +39,18 @@ def show(planned: Plan, probe: bool) -> int:
         print(f"{job.run_id} {state_of(job, done):<12} {' '.join(job.overrides)}{reason}")
     print(listing(planned, len(unfinished)))
     try_out = partial(probed, train=TRAIN, measure=MEASURE) if probe else None
-    news = Counter(r.removeprefix("new: ") for r in reasons.values() if r.startswith("new: "))
     said = lines(forecast(planned, unfinished, try_out), planned.store.outputs)
-    for line in [*said, *(f"why new: {reason} ({count(n, 'run')})" for reason, n in news.items())]:
+    for line in [*said, *_news(list(reasons.values()))]:
         print(line)
     return 0
+
+
+def _news(reasons: Sequence[str]) -> list[str]:
+    """What is new about the runs that never began, the commonest first."""
+    news = Counter(reason.removeprefix("new: ") for reason in reasons if reason.startswith("new: "))
+    said = [f"why new: {reason} ({count(n, 'run')})" for reason, n in news.most_common(MOST_LINES)]
+    rest = news.total() - sum(n for _, n in news.most_common(MOST_LINES))
+    return [*said, *[f"why new: {count(rest, 'more run')}, each as its line says"] * bool(rest)]
 
 
 def lines(found: Forecast, outputs: Path) -> list[str]:

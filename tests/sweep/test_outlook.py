@@ -78,6 +78,8 @@ def test_what_failed_says_why():
     job = begun(job_of(), 12, 60)
     job.run.set_state("failed", progress="epoch 12/60, clean loss 1", reason="killed by SIGKILL")
     assert reason(job) == "goes on after epoch 12/60 (killed by SIGKILL)"
+    job.run.set_state("failed", reason="killed by SIGKILL")
+    assert reason(job) == "goes on from its checkpoint (killed by SIGKILL)"
 
 
 def test_what_is_under_way_says_where():

@@ -81,9 +81,15 @@ def why(job: Job, neighbours: Neighbours) -> str:
     if state["state"] == "planned" and not (run.folder / CHECKPOINT).exists():
         return f"new: {neighbours.why(job)}"
     reason = f" ({state['reason']})" if state.get("reason") else ""
-    left = progress(job)
-    went = f"goes on after epoch {left[0]}/{left[1]}" if left else "begins anew"
-    return f"{went}{reason}"
+    return f"{_beginning(job)}{reason}"
+
+
+def _beginning(job: Job) -> str:
+    """Where its training will begin."""
+    if not (job.run.folder / CHECKPOINT).exists():
+        return "begins anew"
+    done = progress(job)
+    return f"goes on after epoch {done[0]}/{done[1]}" if done else "goes on from its checkpoint"
 
 
 def _lacking(job: Job, name: str) -> str:

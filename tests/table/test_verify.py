@@ -158,7 +158,7 @@ def test_a_manifest_reaches_no_file_outside_its_run(run, outputs, capsys, name):
     manifest = run.manifest() | {name: "0" * 64}
     (run.folder / "manifest.json").write_text(json.dumps(manifest))
     assert show(outputs) == 1
-    assert "is declared, but lies outside of its run" in capsys.readouterr().out
+    assert "manifest.json: cannot be read; nothing of this run counts without it" in capsys.readouterr().out
 
 
 def test_a_damaged_checkpoint_is_noticed(run, outputs, capsys):

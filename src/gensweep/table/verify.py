@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from gensweep.sweep.spoken import count
 from gensweep.table.atomic import sha256
@@ -89,8 +89,6 @@ def _committed(run: Run) -> Iterator[Finding]:
 def _wrong(run: Run, name: str, expected: str) -> str:
     """What is wrong with a committed file; nothing when it is as it was."""
     path = run.folder / name
-    if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute():
-        return "is declared, but lies outside of its run"
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -149,7 +147,7 @@ def _leftovers(run: Run) -> Iterator[Finding]:
     known = {*run.manifest(), *BESIDE, LAST}
     for path in sorted(run.folder.rglob("*")):
         name = path.relative_to(run.folder)
-        mine = str(name) in known or name.parts[0] in (KEEPING, "log")
+        mine = str(name) in known or name.parts[0] in (KEEPING, "log", ".blocks")
         if path.is_file() and not mine and path not in halves:
             yield Finding(path, "was never committed", "harmless: it counts for nothing", False)
 

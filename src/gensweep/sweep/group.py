@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import wait
@@ -17,6 +18,8 @@ GRACE = 3.0  # seconds in which the others may end by themselves, saying why
 
 def prepared() -> Any:
     """Where processes come from that have torch imported already."""
+    # Python would look in the current folder first, which may be somebody's results with a yaml.py in it.
+    os.environ["PYTHONSAFEPATH"] = "1"
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["gensweep.run", "sklearn.datasets"])
     return context

@@ -33,7 +33,9 @@ def main(folder, threads):
     sizes = {"train_size": 90, "confusion_size": 20, "random_labels": False, "poison_size": 50}
     data = draw(source, rng.child("data", "splits"), **sizes)
     places = torch.arange(110), torch.arange(110)
-    batches = Batches(places, (places[0][:50], places[1][:50]), 16, rng.child("train"), lambda: 4, Ranks())
+    batches = Batches(
+        places, (places[0][:50], places[1][:50]), 16, rng.child("train"), lambda: 4 * 7, Ranks()
+    )
     met = [torch.cat([b.y, b.poison_y]).numpy() for b in batches]
     integers = {
         "splits": sha(*(s.index for s in data.splits().values())),

@@ -137,7 +137,7 @@ def run(words: list[str], dry: bool) -> int:
     check_writable(planned.store.outputs, [job.run.folder for job in planned.jobs])
     from gensweep.sweep.launch import start, try_out
 
-    try_out(planned.jobs)
+    try_out(planned.jobs, planned.launcher)
     if planned.multirun:
         return hydra([*ordered(args), *([] if args.multirun else ["--multirun"])])
     job = planned.jobs[0]

@@ -57,7 +57,7 @@ def given(config: Mapping[str, Any], environment: Mapping[str, str] = os.environ
     """
     wanted = config["hardware"]["processes"]
     if wanted is None:
-        return _by_slurm(environment)
+        return _by_submitit(environment) or _by_slurm(environment)
     if "TORCHELASTIC_RUN_ID" not in environment:
         return None
     found = _by_torchrun(environment)
@@ -71,10 +71,27 @@ def given(config: Mapping[str, Any], environment: Mapping[str, str] = os.environ
     return found
 
 
+def others_started(environment: Mapping[str, str] = os.environ) -> int:
+    """How many processes torchrun or srun started with this command; 0 when it is alone."""
+    by_srun = "SLURM_STEP_ID" in environment and "SUBMITIT_EXECUTOR" not in environment
+    name = "WORLD_SIZE" if "TORCHELASTIC_RUN_ID" in environment else "SLURM_NTASKS" if by_srun else ""
+    count = int(environment.get(name, 1))
+    return count if count > 1 else 0
+
+
 def _by_torchrun(environment: Mapping[str, str]) -> Place:
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     rank, world, local, locals = (int(environment[name]) for name in names)
     return Place(rank, world, local, locals)
+
+
+def _by_submitit(environment: Mapping[str, str]) -> Place | None:
+    """Among the tasks that submitit started on this machine; under Slurm it leaves that to srun."""
+    if environment.get("SUBMITIT_EXECUTOR") != "local":
+        return None
+    names = ("GLOBALID", "NTASKS", "LOCALID", "JOB_ID")
+    rank, world, local, job = (int(environment[f"SUBMITIT_LOCAL_{name}"]) for name in names)
+    return Place(rank, world, local, world, f"127.0.0.1:{_port(job)}")
 
 
 def _by_slurm(environment: Mapping[str, str]) -> Place:
@@ -90,7 +107,12 @@ def _by_slurm(environment: Mapping[str, str]) -> Place:
     host = first_host(environment.get("SLURM_STEP_NODELIST") or environment["SLURM_NODELIST"])
     job = int(re.sub(r"\D", "", environment.get("SLURM_JOB_ID", "0")) or 0)
     step = int(re.sub(r"\D", "", environment["SLURM_STEP_ID"]) or 0)
-    return Place(rank, world, local, world // nodes, f"{host}:{20_000 + (97 * job + step) % 20_000}")
+    return Place(rank, world, local, world // nodes, f"{host}:{_port(job, step)}")
+
+
+def _port(job: int, step: int = 0) -> int:
+    """Where the tasks of a job meet: all know it without asking, and jobs of one machine rarely share it."""
+    return 20_000 + (97 * job + step) % 20_000
 
 
 def first_host(nodes: str) -> str:

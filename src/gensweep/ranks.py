@@ -63,6 +63,14 @@ class Ranks:
         dist.all_reduce(whole)
         return whole
 
+    def most(self, number: int) -> int:
+        """The largest that any process has, in every process."""
+        if not self.several:
+            return number
+        whole = torch.tensor(number, device=self.device)
+        dist.all_reduce(whole, dist.ReduceOp.MAX)
+        return int(whole)
+
     def total_with_gradient(self, part: Tensor) -> Tensor:
         """The same sum, which autograd follows back into every process."""
         return _Total.apply(part) if self.several else part

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from gensweep import preemption
+from gensweep.blocks import Blocks, kept_in
 from gensweep.data.base import Data
 from gensweep.geometry.batch_norm import reestimated
 from gensweep.geometry.reparametrise import reparametrised
@@ -20,7 +22,7 @@ from gensweep.rng import Stream
 from gensweep.rows import Row, checked
 from gensweep.shared import shared
 from gensweep.solutions import State, along, beginning, loaded, other_end, put, saved, state
-from gensweep.sweep.identity import data_seed, run_id, science, shards
+from gensweep.sweep.identity import data_seed, fingerprint, run_id, science, shards
 from gensweep.table.provenance import provenance
 from gensweep.table.shards import encoded
 from gensweep.table.store import DIVERGED, Run, Store, write_atomically
@@ -34,6 +36,7 @@ from gensweep.train.task import Diverged, Task
 
 # Measures of all runs draw from one seed: nets that are compared meet the same directions.
 MEASURE_SEED = 0
+BLOCKS = ".blocks"  # folder of a measure that is under way
 
 
 def run(config: dict[str, Any], say: Callable[[str], None] = print) -> str:
@@ -68,8 +71,12 @@ def run(config: dict[str, Any], say: Callable[[str], None] = print) -> str:
                 train(config, model, data, stored, say)
         except Diverged as error:
             return end_diverged(config, stored, str(error), say)
+        except preemption.Preempted as end:
+            stored.set_state("preempted", progress=stored.state()["progress"], reason=str(end))
+            raise
         (stored.folder / CHECKPOINT).unlink(missing_ok=True)
-        shutil.rmtree(stored.folder / KEEPING, ignore_errors=True)
+        for passing in (KEEPING, BLOCKS):
+            shutil.rmtree(stored.folder / passing, ignore_errors=True)
         stored.set_state("done")
         return "done"
 
@@ -90,6 +97,7 @@ def train(config: dict[str, Any], model: torch.nn.Module, data: Data, stored: Ru
         passed = {0: begun, **kept(stored.folder, kept_epochs(keep, outcome["epochs"]))}
         outcome["train_seconds"] = time.monotonic() - started
         solution = commit(config, trained, data, passed, outcome, stored)
+        preemption.heed()
         measure(config, solution, data, stored, say)
 
     def progress(line: str) -> None:
@@ -153,16 +161,31 @@ def measure(config, solution: Solution, data: Data, stored: Run, say) -> None:
         started = time.monotonic()
         settings = config["measure"][name]
         estimate = part(settings)(**other_end(settings, solution, Store(Path(config["outputs"]))))
-        rows = checked(name, estimate(solution, data, Stream(MEASURE_SEED).child("measure", name)))
-        seconds = time.monotonic() - started
+        with kept_in(blocks(name, shard, stored)) as before:
+            rows = checked(name, estimate(solution, data, Stream(MEASURE_SEED).child("measure", name)))
+        seconds = time.monotonic() - started + before.earlier
         store_rows(stored, shard, rows, settings, seconds)
         say(f"measured {name}: {len(rows)} rows in {seconds:.1f} s")
 
 
+def blocks(name: str, shard: str, stored: Run) -> Blocks:
+    """Where a measure that was killed finds its answers again, unless something they hang on has changed."""
+
+    def say(progress: str) -> None:
+        stored.set_state("measuring", progress=f"{name} {progress}")
+
+    facts = [shard, stored.manifest()["solution.safetensors"], provenance({}, 0.0), where()]
+    return Blocks(stored.folder / BLOCKS / fingerprint(facts), write_atomically, say)
+
+
 def store_rows(stored: Run, shard: str, rows: list[Row], settings: dict[str, Any], seconds: float) -> None:
     """Commit the rows of one measure with where they came from."""
-    here = {"processes": current().place.world, "threads": torch.get_num_threads(), "device": chip()}
-    stored.commit({f"rows/{shard}.parquet": encoded(rows, provenance(settings, seconds) | here)})
+    stored.commit({f"rows/{shard}.parquet": encoded(rows, provenance(settings, seconds) | where())})
+
+
+def where() -> dict[str, Any]:
+    """By how many processes and threads rows are made, and on what."""
+    return {"processes": current().place.world, "threads": torch.get_num_threads(), "device": chip()}
 
 
 def chip() -> str:

@@ -145,7 +145,7 @@ def test_claiming_sweeps_out_what_a_dead_process_left(run):
         (run.folder / name).write_bytes(b"half")
     with run.claimed():
         left = {p.name for p in run.folder.rglob("*") if p.is_file()}
-    assert left == {".lock", "kept"}
+    assert left == {".lock", ".lease", "kept"}
 
 
 def test_a_living_process_is_not_interrupted(run):

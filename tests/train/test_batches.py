@@ -1,6 +1,7 @@
 """Which examples meet in a batch."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -15,8 +16,9 @@ def examples(n, offset=0):
     return number.float()[:, None], number
 
 
-def batches(clean=20, poison=12, size=8, epoch=0, seed=0):
-    return Batches(examples(clean), examples(poison, 1000), size, Stream(seed).child("train"), lambda: epoch)
+def batches(clean=20, poison=12, size=8, epoch=0, seed=0, made=0):
+    step = epoch * math.ceil(clean / size) + made
+    return Batches(examples(clean), examples(poison, 1000), size, Stream(seed).child("train"), lambda: step)
 
 
 def clean(made):
@@ -91,3 +93,12 @@ def test_bunches_are_the_batches_some_at_a_time(size):
     together = list(itertools.chain(*found))
     assert clean(together) == clean(batches(size=4))
     assert poison(together) == poison(batches(size=4))
+
+
+@pytest.mark.parametrize("made", [0, 1, 2, 3, 4])
+def test_of_an_epoch_that_was_begun_those_are_left_that_were_not_met(made):
+    whole, left = list(batches(epoch=2, size=5)), list(batches(epoch=2, size=5, made=made))
+    assert clean(left) == clean(whole)[made:] or made == 4
+    assert poison(left) == poison(whole)[made:] or made == 4
+    if made == 4:  # the next epoch
+        assert clean(left) == clean(batches(epoch=3, size=5))

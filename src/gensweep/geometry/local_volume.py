@@ -11,6 +11,8 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
+from gensweep.blocks import remembered
+from gensweep.geometry.risk import Loss
 from gensweep.geometry.volume import LN10
 from gensweep.rng import Stream
 
@@ -51,6 +53,29 @@ class Splitting:
     particles: int
     moves: int
     replicates: int
+
+
+class LossRise:
+    """How far the loss at θ + s∘z lies above the loss at θ, for many z at a time.
+
+    Args:
+        loss: Any loss.
+        theta_P: θ.
+        step_P: s, one for each parameter.
+        base: The loss at θ, nats.
+    """
+
+    def __init__(self, loss: Loss, theta_P: Tensor, step_P: Tensor, base: float) -> None:
+        self.loss, self.theta_P, self.step_P, self.base = loss, theta_P, step_P, base
+        self.evaluations = 0
+
+    def __call__(self, z_NP: Tensor) -> np.ndarray:
+        """The rises in nats, (N,); what is not a number counts as infinite."""
+        self.evaluations += len(z_NP)
+        return np.nan_to_num(np.array(remembered(self._losses, z_NP)) - self.base, nan=np.inf)
+
+    def _losses(self, z_NP: Tensor) -> list[float]:
+        return self.loss.many(self.theta_P + self.step_P * z_P for z_P in z_NP).tolist()
 
 
 def gaussian_masses(

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gensweep.blocks import remembered
 from gensweep.geometry.ellipsoid import Ellipsoid
 from gensweep.geometry.metric import Metric
 from gensweep.geometry.radius import Crossings, first_crossings, joined
@@ -70,9 +71,12 @@ class Rays:
             rays = range(first, min(first + block, self.count))
             steps_KP = torch.stack([step(k) for k in rays])
 
-            def profile(radius_M: np.ndarray, ray_M: np.ndarray, steps_KP: Tensor = steps_KP) -> np.ndarray:
+            def losses(radius_M: np.ndarray, ray_M: np.ndarray, steps_KP: Tensor) -> list[float]:
                 places = zip(radius_M.tolist(), ray_M.tolist(), strict=True)
-                return self.loss.many(self.theta_P + r * steps_KP[k] for r, k in places)
+                return self.loss.many(self.theta_P + r * steps_KP[k] for r, k in places).tolist()
+
+            def profile(radius_M: np.ndarray, ray_M: np.ndarray, steps_KP: Tensor = steps_KP) -> np.ndarray:
+                return np.array(remembered(losses, radius_M, ray_M, steps_KP))
 
             parts.append(
                 first_crossings(profile, len(rays), self.base, self.levels_C, self.scan_S, self.rtol)

@@ -14,7 +14,7 @@ from gensweep.data.base import Data
 from gensweep.geometry.derivative import NoDerivative
 from gensweep.geometry.ellipsoid import ellipsoid
 from gensweep.geometry.lanczos import Hessian
-from gensweep.geometry.local_volume import Splitting, gaussian_masses
+from gensweep.geometry.local_volume import LossRise, Splitting, gaussian_masses
 from gensweep.geometry.metric import METRICS, Metric
 from gensweep.geometry.radius import Crossings
 from gensweep.geometry.rays import Rays
@@ -178,20 +178,13 @@ class Basin:
 
     def local(self, loss, theta_P, metric, base, places, rng) -> Iterator[Row]:
         """The Gaussian local volume at every cutoff, and the losses it took."""
-        spent = 0
-        step_P = self.sigma / math.sqrt(metric.dimensions) * metric.scale_P
-
-        def rise(z_NP: Tensor) -> np.ndarray:
-            nonlocal spent
-            spent += len(z_NP)
-            return np.nan_to_num(loss.many(theta_P + step_P * z_P for z_P in z_NP) - base, nan=np.inf)
-
+        rise = LossRise(loss, theta_P, self.sigma / math.sqrt(metric.dimensions) * metric.scale_P, base)
         settings = Splitting(self.particles, self.moves, self.replicates)
         masses = gaussian_masses(rise, theta_P, np.array([height for _, height in places]), rng, settings)
         for (cutoff, _), mass in zip(places, masses, strict=True):
             at: Any = {"status": "not_converged" if mass.doubt else "ok", "reason": mass.doubt}
             yield Row("log10_local_volume", mass.log10, mass.stderr, "train", x=cutoff, **at)
-        yield Row("local_evaluations", spent, split="train")
+        yield Row("local_evaluations", rise.evaluations, split="train")
 
 
 def rollouts(found: Crossings, base: float, scan: np.ndarray) -> Iterator[Row]:

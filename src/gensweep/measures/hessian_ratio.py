@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from gensweep.blocks import remembered
 from gensweep.data.base import Data
 from gensweep.geometry.lanczos import Hessian, Ritz, lanczos
 from gensweep.geometry.metric import li_direction
@@ -58,11 +60,16 @@ class HessianRatio:
         """The measure for any loss and plane, so that a test can put a polynomial where the network goes."""
         grid = np.linspace(-self.span, self.span, self.points).tolist()
         products = 0
+
+        def at(point_P: Tensor, x: float, y: float) -> tuple[dict[str, Any], int]:
+            hessian = Hessian(loss.hvp(point_P), theta_P)
+            return asdict(cell(hessian, rng.child("start"), x, y)), hessian.products
+
         for y in grid:
             for x in grid:
-                hessian = Hessian(loss.hvp(theta_P + x * d1 + y * d2), theta_P)
-                yield cell(hessian, rng.child("start"), x, y)
-                products += hessian.products
+                row, spent = remembered(at, theta_P + x * d1 + y * d2, x, y, total=self.points**2)
+                yield Row(**row)
+                products += spent
         yield Row("products", products, split="train")
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gensweep.blocks import remembered
 from gensweep.data.base import Data
 from gensweep.errors import InputError
 from gensweep.geometry.batch_norm import initial, mixed, statistics, stored
@@ -136,13 +137,17 @@ class Interpolation:
     ) -> Iterator[Row]:
         """The measure for any losses, so that a test can put a bowl where the network goes."""
         losses: dict[str, list[float]] = {name: [] for name in risks}
+
+        def at(point_P: Tensor, weights: Weights) -> dict[str, tuple[float, float]]:
+            here = buffers(point_P, weights)
+            return {name: risk.loss_and_accuracy(point_P, here) for name, risk in risks.items()}
+
+        points = self.steps + 2 * self.beyond + 1
         for step in range(-self.beyond, self.steps + self.beyond + 1):
             # Not θ* + x·(θ_other − θ*): this way both ends are themselves, and the line mirrors exactly.
             weights = (self.steps - step) / self.steps, step / self.steps
             point_P = weights[0] * theta_P + weights[1] * other_P
-            here = buffers(point_P, weights)
-            for name, risk in risks.items():
-                loss, accuracy = risk.loss_and_accuracy(point_P, here)
+            for name, (loss, accuracy) in remembered(at, point_P, weights, total=points).items():
                 losses[name].append(loss)
                 yield Row("loss", loss, split=name, x=weights[1])
                 yield Row("accuracy", accuracy, split=name, x=weights[1])

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
+from gensweep.blocks import remembered
 from gensweep.data.base import Data
 from gensweep.geometry.batch_norm import statistics
 from gensweep.geometry.metric import li_direction
@@ -51,8 +53,12 @@ class Slice:
         risk = Risk(solution, data.train, data)
         buffers = statistics(self.batch_norm, risk)
         d = li_direction(solution.layout, solution.theta_P, rng.child("direction", 0))
+
+        def at(theta_P: Tensor) -> tuple[float, float]:
+            return risk.loss_and_accuracy(theta_P, buffers(theta_P))
+
         for x in np.linspace(-self.span, self.span, self.points).tolist():
             theta_P = solution.theta_P + x * d
-            loss, accuracy = risk.loss_and_accuracy(theta_P, buffers(theta_P))
+            loss, accuracy = remembered(at, theta_P, total=self.points)
             yield Row("loss", loss, split="train", x=x)
             yield Row("accuracy", accuracy, split="train", x=x)

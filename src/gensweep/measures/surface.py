@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
+from gensweep.blocks import remembered
 from gensweep.data.base import Data
 from gensweep.geometry.batch_norm import statistics
 from gensweep.geometry.metric import li_direction
@@ -48,10 +50,14 @@ class Surface:
         risk = Risk(solution, data.train, data)
         buffers = statistics(self.batch_norm, risk)
         d1, d2 = (li_direction(solution.layout, solution.theta_P, rng.child("direction", i)) for i in (0, 1))
+
+        def at(theta_P: Tensor) -> tuple[float, float]:
+            return risk.loss_and_accuracy(theta_P, buffers(theta_P))
+
         grid = np.linspace(-self.span, self.span, self.points).tolist()
         for y in grid:
             for x in grid:
                 theta_P = solution.theta_P + x * d1 + y * d2
-                loss, accuracy = risk.loss_and_accuracy(theta_P, buffers(theta_P))
+                loss, accuracy = remembered(at, theta_P, total=self.points**2)
                 yield Row("loss", loss, split="train", x=x, y=y)
                 yield Row("accuracy", accuracy, split="train", x=x, y=y)

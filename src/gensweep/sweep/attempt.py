@@ -11,13 +11,18 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from gensweep.errors import Busy, InputError
 from gensweep.place import ALONE, Place
+from gensweep.preemption import Preempted, listen_to_parent
+from gensweep.sweep.ends import by_error
 from gensweep.sweep.plan import Job, Plan
+from gensweep.table.atomic import is_full
 
 FAILED, BAD_INPUT, BUSY = 1, 2, 75
+DISK_FULL = 74  # of a child to its parent, which starts no more
+ENDED = ("failed", "oom", "timeout", "preempted")
 
 
 def attempt(job: Job, place: Place = ALONE) -> int:
@@ -32,8 +37,6 @@ def attempt(job: Job, place: Place = ALONE) -> int:
     """
     from gensweep.ranks import joined
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, leave)
     try:
         with joined(place, job.config["hardware"]["accelerator"]):
             return tried(job)
@@ -41,6 +44,10 @@ def attempt(job: Job, place: Place = ALONE) -> int:
         if place.rank == 0:
             print(f"gensweep: {error}", file=sys.__stderr__)
         return BAD_INPUT
+    except Preempted as end:
+        if place.rank == 0 and multiprocessing.parent_process() is None:
+            print(f"{job.run_id} {end}", file=sys.__stderr__)
+        return 128 + end.number
     except Exception as error:
         return failed(job, error, place)
 
@@ -59,16 +66,17 @@ def tried(job: Job) -> int:
 def failed(job: Job, error: Exception, place: Place) -> int:
     """Keep what went wrong; of several processes the first has the reason, the others only lost it."""
     who = f"process {place.rank + 1} of {place.world}: " if place.world > 1 else ""
-    reason = f"{who}{type(error).__name__}: {error}".splitlines()[0]
+    end = by_error(error)
+    reason = f"{who}{end.reason}"
     log = job.run.folder / "log.txt"
     if place.world == 1 or multiprocessing.parent_process() is None:  # else that one says it, once
-        print(f"{job.run_id} failed: {reason}; log: {log}", file=sys.__stderr__)
+        print(f"{job.run_id} {end.state}: {reason}; log: {log}", file=sys.__stderr__)
     with contextlib.suppress(OSError):  # the disk may be what failed
-        if place.world == 1 or job.run.state()["state"] != "failed":
-            job.run.set_state("failed", reason=reason)
+        if place.world == 1 or job.run.state()["state"] not in ENDED:
+            job.run.set_state(end.state, reason=reason)
         with open(log, "a") as lines:
             traceback.print_exception(error, file=lines)
-    return FAILED
+    return DISK_FULL if is_full(error) and multiprocessing.parent_process() else FAILED
 
 
 def in_lockstep(
@@ -95,6 +103,8 @@ def in_lockstep(
         for job in (job for job in planned.jobs if job.run_id in todo):
             try:
                 tried(job)
+            except Preempted as end:
+                return 128 + end.number
             except Exception as error:  # the others are lost for this one, and it for them
                 return failed(job, error, place)
         return ranks.agreed(verdict(planned) if ranks.writes else 0)
@@ -110,6 +120,7 @@ def leave_together(code: int) -> NoReturn:
 def child(job: Job, place: Place, on_terminal: bool) -> None:
     """The life of a process: it writes to the run's log, and dies with its parent."""
     die_with_parent()
+    listen_to_parent()
     job.run.folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         if place.rank or not on_terminal:
@@ -117,11 +128,6 @@ def child(job: Job, place: Place, on_terminal: bool) -> None:
             stack.enter_context(redirect_stdout(log))
             stack.enter_context(redirect_stderr(log))
         leave_together(attempt(job, place))
-
-
-def leave(number: int, frame: Any) -> None:
-    """End at once; Lightning would turn a termination into success. The last checkpoint is on disk."""
-    sys.exit(128 + number)
 
 
 def die_with_parent() -> None:

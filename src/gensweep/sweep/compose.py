@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gensweep.errors import InputError, close_match
 from gensweep.sweep.check import check, check_together, coerced
+from gensweep.sweep.engine import check_launcher, chosen, offer
 from gensweep.sweep.identity import flatten
 from gensweep.sweep.offered import CONF_DIR, offered
 from gensweep.sweep.strict import check_hydra, check_interpolations, read_strictly
@@ -35,7 +36,7 @@ _FIXED = {
     "output_subdir": None,
     "job.env_set": {},
 }
-_NO_SETTINGS = ("protocol", "experiment", "scale")  # groups whose files only choose and set
+_NO_SETTINGS = ("protocol", "experiment", "scale", "launcher")  # groups whose files only choose and set
 _OPEN_HYDRA = ("hydra/launcher", "hydra.launcher.", "hydra.mode", "hydra.verbose")
 
 
@@ -54,6 +55,7 @@ def composer() -> Iterator[None]:
     if GlobalHydra.instance().is_initialized():
         yield
     else:
+        offer()
         with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
             yield
 
@@ -76,6 +78,7 @@ def composed(
     config = {"measure": {}, **whole}  # Hydra leaves an empty list of choices out
     for group in sorted(_groups() - {*_NO_SETTINGS} - config.keys()):
         raise InputError(f"~{group}: a setting cannot be deleted; give it a value")
+    check_launcher(chosen(hydra_part), hydra_part["launcher"], overrides)
     if foreign := sorted({*hydra_part["overrides"]["task"]} - {*overrides}):
         raise InputError(f"hydra.overrides.task={foreign} is fixed by gensweep; write it on the command line")
     # Hydra keeps no record of the members of a list of choices; each measure is named like its file.

@@ -2,51 +2,65 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from gensweep.place import given
-from gensweep.sweep.attempt import BAD_INPUT, BUSY, FAILED, attempt, in_lockstep, leave_together
+from gensweep.preemption import listen
+from gensweep.sweep.attempt import BAD_INPUT, BUSY, DISK_FULL, FAILED, attempt, in_lockstep, leave_together
+from gensweep.sweep.engine import LOCAL
 from gensweep.sweep.extras import check_installed
-from gensweep.sweep.group import Group, settled
+from gensweep.sweep.group import Group
+from gensweep.sweep.hand_over import hand_over
 from gensweep.sweep.identity import fingerprint
-from gensweep.sweep.plan import Job, Plan, plan, point
+from gensweep.sweep.plan import Job, Plan, plan
+from gensweep.sweep.pool import complaint, made, report
 from gensweep.sweep.trusted import is_own
 from gensweep.table.store import WORKING
-
-KNOWN = (0, FAILED, BAD_INPUT, BUSY, 128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 def sweep(arguments: tuple[str, ...], launcher: Any, config_dir: str | None = None) -> int:
     """Run every job of a grid that is not done.
 
     Returns:
-        The exit code: 0 all of it is done, 1 a run failed or diverged, 75 one is held elsewhere.
+        The exit code: 0 all of it is done, 1 a run failed or diverged, 75 one is held elsewhere or preempted.
+
+    Raises:
+        Preempted: This process was asked to end; the runs under way have had time for a checkpoint.
     """
+    listen()
     planned = plan(arguments, True, config_dir)
-    place = given(planned.jobs[0].config)
+    here = getattr(launcher, "local", False)
+    place = given(planned.jobs[0].config) if here else None
     if place:  # many of this process were started, each with this command
         leave_together(in_lockstep(planned, place, remember, verdict))
     remember(planned)
     todo = [job for job in planned.jobs if not job.finished()]
     print(listing(planned, len(todo)), flush=True)
-    if todo:
+    if todo and here:
         launcher.launch([job.overrides for job in todo], 0)
+    elif todo:
+        started = time.monotonic()
+        hand_over(launcher, todo, lambda job, n: report(job, n, len(todo), started))
     return verdict(planned)
 
 
-def try_out(jobs: Sequence[Job]) -> None:
+def try_out(jobs: Sequence[Job], launcher: str = LOCAL) -> None:
     """Look for the GPUs, and make and try each network of the user's own once, before anything is written.
+
+    Args:
+        jobs: What is to be run.
+        launcher: Who starts them; the GPUs of another than the local pool are elsewhere.
 
     Raises:
         InputError: What is wrong with it.
     """
     check_installed(jobs[0].config)
     hardware = jobs[0].config["hardware"]
-    if hardware["accelerator"] != "cpu" and given(jobs[0].config) is None:
+    here = launcher == LOCAL and given(jobs[0].config) is None
+    if here and hardware["accelerator"] != "cpu":
         from gensweep.ranks import device
 
         device(hardware["accelerator"], hardware["processes"] - 1)
@@ -75,86 +89,33 @@ def remember(planned: Plan) -> None:
 def verdict(planned: Plan) -> int:
     """Say what is missing and why, from what lies in the store."""
     unfinished = [job for job in planned.jobs if not job.finished()]
-    held = [job for job in unfinished if job.run.state()["state"] in WORKING]
-    failed = [job for job in unfinished if job not in held]
+    states = {job.run_id: job.run.state()["state"] for job in unfinished}
+    held = [job for job in unfinished if states[job.run_id] in WORKING]
+    preempted = [job for job in unfinished if states[job.run_id] == "preempted"]
+    failed = [job for job in unfinished if job not in held and job not in preempted]
     diverged = [job for job in planned.jobs if job.run.diverged()]
-    for job in (*held, *failed, *diverged):
+    for job in (*held, *preempted, *failed, *diverged):
         print(f"{job.run_id} {complaint(job)}", file=sys.stderr)
     done = len(planned.jobs) - len(unfinished) - len(diverged)
-    elsewhere = f", {len(held)} under way in another process" if held else ""
-    print(f"{done} done, {len(diverged)} diverged, {len(failed)} failed{elsewhere}", flush=True)
+    later = f", {len(held)} under way in another process" if held else ""
+    later += f", {len(preempted)} preempted" if preempted else ""
+    print(f"{done} done, {len(diverged)} diverged, {len(failed)} failed{later}", flush=True)
     if failed or diverged:
         return FAILED
-    return BUSY if held else 0
-
-
-def complaint(job: Job) -> str:
-    """How a run ended, with its log."""
-    state = job.run.state()
-    if state["state"] in WORKING:
-        return f"is under way in process {state['pid']} on {state['host']}; try again later"
-    return f"{state['state']}: {state.get('reason') or 'it did not end'}; log: {job.run.folder / 'log.txt'}"
+    return BUSY if held or preempted else 0
 
 
 def start(job: Job) -> int:
     """Make one run, here or in the processes that its hardware asks for; returns the exit code."""
     place = given(job.config)
+    listen()
     if place:
         leave_together(attempt(job, place))
-    if job.config["hardware"]["processes"] == 1:
-        return attempt(job)
-    group = Group(job, on_terminal=True)
-    try:
-        while not settled([group]):
-            pass
-    finally:
-        group.kill()
-    _note_death(job, group)
-    if group.code not in (0, BAD_INPUT, BUSY):
+    hardware = job.config["hardware"]
+    if hardware["processes"] == 1 and hardware["time_limit"] is None:
+        code = attempt(job)
+        return FAILED if code == DISK_FULL else code
+    code = made(Group(job, on_terminal=True))
+    if code not in (0, BAD_INPUT, BUSY):
         print(f"{job.run_id} {complaint(job)}", file=sys.stderr)
-    return group.code if group.code in KNOWN else FAILED
-
-
-def pool(overrides: Sequence[tuple[str, ...]], width: int, config_dir: str | None = None) -> None:
-    """Run command lines, ``width`` at a time, each in fresh processes that have torch imported already.
-
-    Args:
-        overrides: One job each.
-        width: Runs at a time.
-        config_dir: A folder of the user's own yaml files.
-    """
-    waiting = list(reversed(overrides))
-    running: list[Group] = []
-    total, started = len(waiting), time.monotonic()
-    try:
-        while waiting or running:
-            while waiting and len(running) < width:
-                running.append(Group(point(waiting.pop(), config_dir)))
-            for group in settled(running):
-                running.remove(group)
-                _note_death(group.job, group)
-                _report(group.job, group.code, total - len(waiting) - len(running), total, started)
-    finally:
-        for group in running:
-            group.kill()
-
-
-def _note_death(job: Job, group: Group) -> None:
-    """Say in the store how a process ended that could not say so itself."""
-    if group.code in KNOWN or job.finished():
-        return
-    who = f"process {group.first + 1} of {len(group.processes)} " if len(group.processes) > 1 else ""
-    how = (
-        f"killed by {signal.Signals(-group.code).name}"
-        if group.code < 0
-        else "lost with the one that made it"
-    )
-    job.run.set_state("failed", reason=f"{who}was {how}" if who else how)
-
-
-def _report(job: Job, code: int, ended: int, total: int, started: float) -> None:
-    """One line per run that ended, the moment it did."""
-    left = (time.monotonic() - started) / ended * (total - ended)
-    word = "done" if code == 0 else complaint(job)
-    swept = " ".join(o for o in job.overrides if not o.startswith(("experiment=", "+scale=")))
-    print(f"[{ended}/{total}, {left:.0f} s left] {job.run_id} {word}  {swept}", flush=True)
+    return code

@@ -25,12 +25,12 @@ def offered(groups: dict[str, str], measures: Iterable[str], folders: tuple[Path
         measures: Chosen files of the group ``measure``; each holds one measure of its own name.
         folders: Where to look, the first that has a file wins.
     """
-    main = _read("config", folders[-1:])  # the shipped one; Hydra lets nobody stand in for it
+    main = read("config", folders[-1:])  # the shipped one; Hydra lets nobody stand in for it
     main.pop("hydra", None)
-    chosen = {group: _read(f"{group}/{name}", folders) for group, name in groups.items()}
+    chosen = {group: read(f"{group}/{name}", folders) for group, name in groups.items()}
     measured: dict[str, Any] = {}
     for name in measures:
-        measured |= _read(f"measure/{name}", folders)
+        measured |= read(f"measure/{name}", folders)
     return {**main, **chosen, "measure": measured}
 
 
@@ -82,13 +82,13 @@ def _within(group: str, key: str) -> str:
 @functools.cache
 def _shipped(group: str, conf: Path) -> tuple[frozenset[str], frozenset[str]]:
     """The settings that the files of a group have, and what they name."""
-    files = [flatten(_read(f"{group}/{path.stem}", (conf,))) for path in (conf / group).glob("*.yaml")]
+    files = [flatten(read(f"{group}/{path.stem}", (conf,))) for path in (conf / group).glob("*.yaml")]
     leaves = [leaf for node in files for leaf in node.items()]
     keys = {_within(group, k) for k, _ in leaves}
     return frozenset(keys), frozenset(str(v) for k, v in leaves if k.endswith("_target_"))
 
 
-def _read(name: str, folders: tuple[Path, ...]) -> dict[str, Any]:
+def read(name: str, folders: tuple[Path, ...]) -> dict[str, Any]:
     """A yaml file with the files of its group that its defaults list names; empty where there is none."""
     path = next((p for p in (folder / f"{name}.yaml" for folder in folders) if p.exists()), None)
     if path is None:
@@ -98,5 +98,5 @@ def _read(name: str, folders: tuple[Path, ...]) -> dict[str, Any]:
     group = name.rpartition("/")[0]
     settings: dict[str, Any] = {}
     for parent in parents:
-        settings |= _read(f"{group}/{parent}" if group else parent, folders)
+        settings |= read(f"{group}/{parent}" if group else parent, folders)
     return settings | node

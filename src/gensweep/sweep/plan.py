@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from gensweep.data.corrupt import check_sizes
 from gensweep.errors import InputError
 from gensweep.sweep import identity
 from gensweep.sweep.compose import composed, composer
+from gensweep.sweep.engine import LOCAL, check_jobs, chosen, refuse_alone
 from gensweep.sweep.other import named
 from gensweep.sweep.sizes import sized
 from gensweep.sweep.start import check_start, resolved
@@ -74,12 +75,14 @@ class Plan:
         multirun: Whether a sweep was asked for.
         duplicates: How many grid points named a run that an earlier one names.
         experiment: ``NAME-SCALE`` of the experiment, or None.
+        launcher: Who starts the runs of a sweep.
     """
 
     jobs: tuple[Job, ...]
     multirun: bool
     duplicates: int = 0
     experiment: str | None = None
+    launcher: str = LOCAL
 
     @property
     def store(self) -> Store:
@@ -104,8 +107,12 @@ def plan(overrides: Sequence[str], multirun: bool = False, config_dir: str | Non
         _, hydra_part = composed(fixed, config_dir)
         if multirun or hydra_part["mode"] == RunMode.MULTIRUN:
             # Hydra hands its sweeper the overrides without its own; the same grid is not composed twice.
-            return _swept(tuple(o for o in overrides if not o.lstrip("+").startswith("hydra")), config_dir)
+            swept = _swept(tuple(o for o in overrides if not o.lstrip("+").startswith("hydra")), config_dir)
+            hardware = [job.config["hardware"] for job in swept.jobs]
+            check_jobs(chosen(hydra_part), hydra_part["launcher"], hardware)
+            return replace(swept, launcher=chosen(hydra_part))
         _refuse_sweeps(typed)
+        refuse_alone(chosen(hydra_part))
         return Plan((point(fixed, config_dir),), False)
 
 

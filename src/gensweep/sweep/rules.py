@@ -167,6 +167,7 @@ RULES: dict[str, tuple[Check, str]] = {
     "hardware.processes": optional(whole(1, 128)),
     "hardware.threads": whole(1, 1024),
     "hardware.jobs": whole(1, 1024),
+    "hardware.time_limit": optional(POSITIVE),
     "hardware.stack": whole(1),
     "hardware.compile": switch(),
     "logger.flush_logs_every_n_steps": whole(1),

@@ -11,8 +11,9 @@ from contextlib import redirect_stderr, redirect_stdout
 from multiprocessing.connection import wait
 from typing import Any
 
-from gensweep.sweep.attempt import FAILED, die_with_parent, leave
-from gensweep.sweep.group import prepared
+from gensweep.preemption import listen_to_parent
+from gensweep.sweep.attempt import FAILED, die_with_parent
+from gensweep.sweep.group import prepared, unasked
 from gensweep.sweep.identity import fingerprint
 from gensweep.sweep.plan import Job, point
 from gensweep.table.store import TRAINED
@@ -54,7 +55,8 @@ def train_stacks(
             while waiting and len(running) < width:
                 stack = waiting.pop(0)
                 process = prepared().Process(target=_child, args=(stack,))
-                process.start()
+                with unasked():
+                    process.start()
                 running[process.sentinel] = process, stack
             for sentinel in wait(list(running)):
                 process, stack = running.pop(sentinel)
@@ -118,8 +120,7 @@ def _child(stack: Stack) -> None:
     from gensweep.stacked import train_stacked
 
     die_with_parent()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, leave)
+    listen_to_parent()
     log_of(stack).parent.mkdir(parents=True, exist_ok=True)
     code = 0
     with open(log_of(stack), "a", buffering=1) as log, redirect_stdout(log), redirect_stderr(log):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
+import shutil
 from pathlib import Path
 
 
@@ -19,11 +21,26 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if is_full(error):
+            raise full(path, len(content)) from error
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)
         raise
     _sync_folder(path.parent)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the disk, or this user's share of it, had no room left."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def full(path: Path, needed: int) -> OSError:
+    """The error of a disk without room for so many bytes at a path."""
+    free = shutil.disk_usage(path.parent).free
+    return OSError(errno.ENOSPC, f"disk full: {needed:,} bytes needed, {free:,} free", str(path))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
-import socket
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from gensweep.errors import Busy, InputError
+from gensweep.errors import InputError
 from gensweep.table.atomic import sha256, write_atomically
+from gensweep.table.lease import held, is_working
 from gensweep.table.places import check_confined
 from gensweep.table.plain import from_json, from_yaml
+from gensweep.table.process import myself
 
 WORKING = ("training", "measuring")
 # What one training commits together; a run that lost one of them is trained again.
@@ -55,25 +53,16 @@ class Run:
 
     @contextlib.contextmanager
     def claimed(self) -> Iterator[None]:
-        """Hold the run for this process; the kernel lets go of it when the process dies.
+        """Hold the run for this process.
 
         Raises:
             Busy: Another process holds it.
         """
         check_confined(self.folder, self.folder.parents[1])
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / ".lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            state = self.state()
-            holder = f"process {state.get('pid')} on {state.get('host')}"
-            raise Busy(f"run {self.run_id} is held by {holder}; try again later") from None
-        try:
+        with held(self.folder):
             self.sweep_out_leftovers()
             yield
-        finally:
-            lock.release()
 
     def sweep_out_leftovers(self) -> None:
         """Delete temporary files of a process that died; call it only while holding the run."""
@@ -159,13 +148,13 @@ class Run:
         state = _mapping(self.folder / "state.json")
         if not isinstance(state.get("state"), str):
             return {"state": "planned"}
-        if state["state"] in WORKING and not _alive(state):
+        if state["state"] in WORKING and not is_working(self.folder, state):
             state["state"] = "interrupted"
         return state
 
     def set_state(self, state: str, *, progress: str = "", reason: str = "") -> None:
         """Say what the run is doing; for people, nothing is decided by it but ``diverged``."""
-        record = {"state": state, "progress": progress, "reason": reason, **_process(), "time": time.time()}
+        record = {"state": state, "progress": progress, "reason": reason, **myself(), "time": time.time()}
         write_atomically(self.folder / "state.json", json.dumps(record).encode())
 
 
@@ -175,24 +164,6 @@ def _mapping(path: Path) -> dict[str, Any]:
         return from_json(path.read_bytes())
     except (OSError, ValueError):
         return {}
-
-
-def _process() -> dict[str, Any]:
-    return {"pid": os.getpid(), "host": socket.gethostname(), "born": _born(os.getpid())}
-
-
-def _born(pid: int) -> str:
-    """When the process started, in the kernel's ticks: tells a process from a later one of its number."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return ""
-
-
-def _alive(state: Mapping[str, Any]) -> bool:
-    if state.get("host") != socket.gethostname():
-        return True
-    return bool(state.get("born")) and _born(state["pid"]) == state["born"]
 
 
 @dataclass(frozen=True)

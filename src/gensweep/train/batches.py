@@ -44,7 +44,7 @@ class Batches:
         poison: Inputs and labels of the poison set; empty where β = 0.
         batch_size: Examples per batch, clean and poison alike; the last clean batch may be smaller.
         rng: Orders come from its children ``clean`` and ``poison``.
-        epoch: Tells the epoch that begins.
+        step: Tells how many steps have been made, in this epoch and before; the next one comes first.
         ranks: The processes that share each batch.
     """
 
@@ -52,7 +52,7 @@ class Batches:
     poison: tuple[Tensor, Tensor]
     batch_size: int
     rng: Stream
-    epoch: Callable[[], int]
+    step: Callable[[], int]
     ranks: Ranks = field(default_factory=Ranks)
     _turn: tuple[int, Tensor] = field(default=(-1, torch.zeros(0)), init=False, repr=False)
 
@@ -61,11 +61,12 @@ class Batches:
         return math.ceil(len(self.clean[1]) / self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        """The batches of the current epoch."""
-        epoch = self.epoch()
+        """The batches of the current epoch; of one that was begun in another process, those that are left."""
+        step = self.step()
+        epoch, made = divmod(step, len(self))
         order = self._order("clean", epoch, self.clean)
-        for i, chosen in enumerate(order.split(self.batch_size)):
-            yield self._shared(chosen, self._poison(epoch * len(self) + i))
+        for i, chosen in enumerate(order.split(self.batch_size)[made:]):
+            yield self._shared(chosen, self._poison(step + i))
 
     def _shared(self, clean: Tensor, poison: Tensor) -> Batch:
         """This process's part of the batch with these indices."""
@@ -111,6 +112,11 @@ class Bunches:
         return math.ceil(len(self.batches) / self.size)
 
     def __iter__(self) -> Iterator[Iterator[Batch]]:
-        """The bunches of the current epoch; each must be used up before the next one."""
+        """The bunches of the current epoch; each must be used up before the next; the last may be empty."""
         batches = iter(self.batches)
         return (islice(batches, self.size) for _ in range(len(self)))
+
+
+def without(examples: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """None of these inputs and labels, in their shape."""
+    return examples[0][:0], examples[1][:0]

@@ -15,9 +15,11 @@ from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.strategies import DDPStrategy
 
+from gensweep import preemption
 from gensweep.place import Place
 from gensweep.ranks import Ranks
 from gensweep.train.checkpoint import SafeCheckpointIO, usable
+from gensweep.train.leave import Leave
 from gensweep.train.task import Task
 
 CHECKPOINT = "last.ckpt"
@@ -43,8 +45,10 @@ def fit(
 
     Raises:
         Diverged: The loss is not finite; the checkpoint before that is still there.
+        Preempted: The process was asked to end; the checkpoint is of this very update.
     """
     quieten()
+    resume = folder / CHECKPOINT
     saved = ModelCheckpoint(
         folder,
         "last",
@@ -55,8 +59,7 @@ def fit(
     trainer = lightning.Trainer(
         **hardware(task.ranks),
         max_epochs=task.protocol.max_epochs,
-        max_steps=-1 if task.protocol.max_steps is None else task.protocol.max_steps,
-        callbacks=[*callbacks, saved, *([RichProgressBar()] if on_terminal() else [])],
+        callbacks=[*callbacks, saved, Leave(resume), *([RichProgressBar()] if on_terminal() else [])],
         logger=logger or False,
         plugins=[SafeCheckpointIO(write), Joined(task.ranks.place)],
         enable_progress_bar=on_terminal(),
@@ -64,9 +67,11 @@ def fit(
         num_sanity_val_steps=0,
         log_every_n_steps=10**9,
     )
-    resume = folder / CHECKPOINT
     there = task.ranks.agreed(task.ranks.writes and usable(resume))
-    trainer.fit(task, ckpt_path=resume if there else None, weights_only=True)
+    try:
+        trainer.fit(task, ckpt_path=resume if there else None, weights_only=True)
+    finally:
+        preemption.patient(False)
 
 
 def hardware(ranks: Ranks) -> dict[str, Any]:

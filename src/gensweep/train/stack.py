@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from gensweep.models.mlp import MLP
 from gensweep.rng import Stream
-from gensweep.train.batches import Batches
+from gensweep.train.batches import Batches, without
 from gensweep.train.objective import unlikelihood
 from gensweep.train.pool import Pool
 from gensweep.train.protocol import Protocol
@@ -81,11 +81,9 @@ class Stack:
         )
 
     def _batches(self, i: int, order: Stream) -> Batches:
-        places, labels = self.pool.poison[i]
-        if self.protocol.poison_factor == 0:
-            places, labels = places[:0], labels[:0]
+        poison = without(self.pool.poison[i]) if self.protocol.poison_factor == 0 else self.pool.poison[i]
         size = self.protocol.batch_size
-        return Batches(self.pool.clean[i], (places, labels), size, order, lambda: self.epochs)
+        return Batches(self.pool.clean[i], poison, size, order, lambda: self.updates)
 
     @property
     def shared(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 import lightning
@@ -19,10 +19,11 @@ from gensweep.data.base import Data
 from gensweep.data.resident import normaliser, resident
 from gensweep.geometry.pieces import piece
 from gensweep.models.build import drawn, draws
+from gensweep.preemption import asked
 from gensweep.ranks import current
 from gensweep.rng import Stream
 from gensweep.train.augment import crop_and_flip
-from gensweep.train.batches import Batch, Batches, Bunches
+from gensweep.train.batches import Batch, Batches, Bunches, without
 from gensweep.train.layout import memory_format
 from gensweep.train.objective import objective
 from gensweep.train.protocol import Protocol
@@ -70,6 +71,7 @@ class Task(lightning.LightningModule):
         self.order = rng if order is None else order
         self.ranks, self.sync_batch_norm = current(), sync_batch_norm
         self.running_objective = MeanMetric()
+        self.running_objective.persistent(True)
         self.clean_loss = math.inf
         self.memory_format = memory_format(model)
         self.drops = draws(model)
@@ -83,17 +85,15 @@ class Task(lightning.LightningModule):
         self.splits = {
             name: resident(s, self.data, self.device, dtype) for name, s in self.data.splits().items()
         }
-        self.batches = self._batches()
+        (x, y), (confusion_x, confusion_y) = self.splits["train"], self.splits["confusion"]
+        clean = torch.cat([x, confusion_x]), torch.cat([y, confusion_y])
+        poison = self.splits["poison"] if self.protocol.poison_factor else without(self.splits["poison"])
+        size, step = self.protocol.batch_size, lambda: self.global_step
+        self.batches = Batches(clean, poison, size, self.order, step, self.ranks)
 
-    def _batches(self) -> Batches:
-        """Batches in an order that depends on seed and epoch alone."""
-        train, confusion = self.splits["train"], self.splits["confusion"]
-        clean = torch.cat([train[0], confusion[0]]), torch.cat([train[1], confusion[1]])
-        poison = self.splits["poison"]
-        if self.protocol.poison_factor == 0:
-            poison = poison[0][:0], poison[1][:0]
-        size, now = self.protocol.batch_size, lambda: self.current_epoch
-        return Batches(clean, poison, size, self.order, now, self.ranks)
+    def on_fit_start(self) -> None:
+        """Say how many epochs; Lightning's own max_steps makes other updates after a cut than without one."""
+        self.trainer.fit_loop.max_epochs = math.ceil(self.updates / len(self.batches))
 
     def train_dataloader(self) -> Bunches:
         """The batches, as Lightning's loop meets them."""
@@ -121,10 +121,13 @@ class Task(lightning.LightningModule):
         return most if self.protocol.max_steps is None else min(most, self.protocol.max_steps)
 
     def training_step(self, bunch: Iterator[Batch], batch_idx: int) -> None:
-        """An update for each batch, and then a look at what the objective was."""
+        """An update for each batch, unless asked to end; then a look at what the objective was."""
         first = self.global_step
-        losses = [self.update(batch) for batch in islice(bunch, self.updates - first)]
-        self.watch(first, torch.stack(losses))
+        # Several processes part between two bunches, together.
+        goes_on = takewhile(lambda batch: self.ranks.several or not asked(), bunch)
+        losses = [self.update(batch) for batch in islice(goes_on, self.updates - first)]
+        if losses:
+            self.watch(first, torch.stack(losses))
 
     def update(self, batch: Batch) -> Tensor:
         """Move the weights once; what the objective was before."""
@@ -135,10 +138,8 @@ class Task(lightning.LightningModule):
         if self.protocol.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.protocol.clip_norm)
         # Lightning's own step around the optimiser's takes 0.1 ms; its count is what it is needed for.
-        count = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-        count.increment_ready()
         optimiser.step()
-        count.increment_completed()
+        self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.increment_completed()
         if self.protocol.schedule.shape != "constant":
             self.pace.step()
         return loss.detach()
@@ -222,8 +223,8 @@ class Task(lightning.LightningModule):
         return numbers
 
     def on_train_start(self) -> None:
-        """A run resumed at the epoch that reached the target has nothing left to train."""
-        if self.global_step > 0:
+        """A run resumed at the check that reached the target has nothing left to train."""
+        if self.global_step > 0 and self.global_step % (len(self.batches) * self.protocol.check_every) == 0:
             self.evaluate()
             self.trainer.should_stop |= self.target_reached
 

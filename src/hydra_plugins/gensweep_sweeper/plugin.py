@@ -50,10 +50,11 @@ class GensweepSweeper(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep the launcher that the config names."""
         from gensweep.sweep.compose import config_dir_of
+        from gensweep.sweep.engine import fitted
 
         self.config_dir = config_dir_of(config.hydra)
         self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
+            hydra_context=hydra_context, task_function=task_function, config=fitted(config)
         )
 
     def sweep(self, arguments: list[str]) -> None:
@@ -66,6 +67,8 @@ class GensweepSweeper(Sweeper):
 class GensweepLauncher(Launcher):
     """Each run in a process of its own, ``hardware.jobs`` at a time."""
 
+    local = True  # it starts them itself, here
+
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Read the width of the pool."""
         from gensweep.sweep.compose import config_dir_of
@@ -74,7 +77,7 @@ class GensweepLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run them all; a process that dies takes no other with it."""
-        from gensweep.sweep.launch import pool
+        from gensweep.sweep.pool import pool
         from gensweep.sweep.stacks import train_stacks
 
         left = train_stacks([tuple(o) for o in job_overrides], self.jobs, self.config_dir)

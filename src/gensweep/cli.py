@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,6 +44,8 @@ What `gensweep run` would do with the same words: each run with its state. Touch
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a verb and leave with its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    # Else processes started from here look in the current folder first, and it may be somebody's results.
+    os.environ["PYTHONSAFEPATH"] = "1"
     try:
         code = dispatch(words)
     except InputError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -24,8 +23,6 @@ KNOWN = (0, FAILED, BAD_INPUT, BUSY, DISK_FULL, INTERRUPTED, PREEMPTED)
 
 def prepared() -> Any:
     """Where processes come from that have torch imported already."""
-    # Python would look in the current folder first, which may be somebody's results with a yaml.py in it.
-    os.environ["PYTHONSAFEPATH"] = "1"
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["gensweep.run", "sklearn.datasets"])
     return context

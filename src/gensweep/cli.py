@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -54,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run a verb and leave with its exit code; ``--debug`` before it shows where an input was refused."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = words[:1] == ["--debug"]
+    # Else processes started from here look in the current folder first, and it may be somebody's results.
+    os.environ["PYTHONSAFEPATH"] = "1"
     try:
         code = dispatch(words[debug:])
     except InputError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -211,5 +212,13 @@ def _length(span: RangeSweep) -> float:
 
 
 def _experiment(hydra_part: Mapping[str, Any]) -> str | None:
-    name = hydra_part["runtime"]["choices"].get("experiment")
-    return f"{name}-{hydra_part['sweeper']['scale']}" if name and name != "null" else None
+    """NAME-SCALE, which becomes the name of a file."""
+    chosen, scale = hydra_part["runtime"]["choices"].get("experiment"), hydra_part["sweeper"]["scale"]
+    if not chosen or chosen == "null":
+        return None
+    name = f"{chosen}-{scale}"
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise InputError(
+            f"experiment={chosen} at scale={scale}: name both by letters, digits, dots and dashes"
+        )
+    return name

@@ -30,11 +30,9 @@ def test_asked_to_end_it_does_and_the_same_command_goes_on(study, fault, phase, 
     fault.leaves_nobody()
     fault.files_whole()
     if phase == "train":
-        (run,) = (
-            run for run in study.runs() if (run.folder / "last.ckpt").exists() and run.state()["progress"]
-        )
-        assert run.state()["state"] == "preempted"
-        assert completed(run.folder / "last.ckpt") >= 19
+        left = [run for run in study.runs() if (run.folder / "last.ckpt").exists()]
+        assert {run.state()["state"] for run in left} == {"preempted"}
+        assert max(completed(run.folder / "last.ckpt") for run in left) >= 19
         fault.says(driver.text, "asked to end by SIG(TERM|INT)", "the same command goes on", "checkpoint")
     fault.recovers(env=study.strikes("gensweep.train.task:Task.update=count"))
     assert study.counted("gensweep.train.task:Task.update") <= 90

@@ -1,6 +1,6 @@
 """Dies at its k-th call to the system, for every k, in forks of one process with all imports.
 
-``python -m tests.faults.crash SCENARIO FOLDER [MUTANT]`` prints how many deaths there were, and what was torn,
+``python -m tests.faults.crash SCENARIO FOLDER [MUTANT]`` prints how many deaths there were, what was torn,
 lost or unfinished after each. A mutant is a wrong way to write: the harness has to catch it.
 """
 

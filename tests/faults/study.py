@@ -84,6 +84,7 @@ class Study:
     words: list[str] = field(default_factory=WORDS.split)
     logs: Path | None = None
     count: int = 0
+    commands: list = field(default_factory=list)
 
     def start(self, *more, verb=("run", "-m"), words=None, **how):
         """The command, under way; ``more`` words come last and win."""
@@ -94,7 +95,8 @@ class Study:
         """Any verb, under way."""
         self.count += 1
         log = (self.logs or self.outputs.parent) / f"{self.outputs.name}-{self.count}.log"
-        return Command(words, log, str(self.outputs), **how)
+        self.commands.append(Command(words, log, str(self.outputs), **how))
+        return self.commands[-1]
 
     def run(self, *more, seconds=120, **how):
         """The command, ended."""
@@ -165,6 +167,9 @@ class Study:
         for pid in self.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        for command in self.commands:
+            command.process.kill()
+            command.process.wait()
 
 
 def _content(path):

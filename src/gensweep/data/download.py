@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from gensweep.errors import InputError
+
+
+def check_hub(repo: str) -> None:
+    """Whether the client of the hub is there, asked before a run begins.
+
+    Raises:
+        InputError: It is not installed.
+    """
+    if sys.modules.get("huggingface_hub") is None and find_spec("huggingface_hub") is None:
+        raise InputError(
+            f"data.download=true needs the package huggingface_hub to fetch {repo}; "
+            "install it with: pip install 'gensweep[hub]'."
+        )
 
 
 def fetch(repo: str, repo_folder: str, folder: Path) -> None:
@@ -18,13 +33,9 @@ def fetch(repo: str, repo_folder: str, folder: Path) -> None:
     Raises:
         InputError: The optional package is not installed, or the hub cannot be reached.
     """
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise InputError(
-            f"data.download=true needs the package huggingface_hub to fetch {repo}; "
-            "install it with: pip install 'gensweep[hub]'."
-        ) from error
+    check_hub(repo)
+    from huggingface_hub import snapshot_download
+
     try:
         snapshot_download(
             repo, repo_type="dataset", allow_patterns=f"{repo_folder}/*.parquet", local_dir=folder

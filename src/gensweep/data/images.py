@@ -9,7 +9,7 @@ import numpy as np
 
 from gensweep.data.base import Available, Source
 from gensweep.data.cache import cached
-from gensweep.data.download import fetch
+from gensweep.data.download import check_hub, fetch
 from gensweep.data.facts import IMAGES, Facts
 from gensweep.data.layouts import Files, Splits
 from gensweep.data.readers import Arrays
@@ -42,8 +42,10 @@ class Images:
         """How many images there are, from the files' headers; the official numbers before a download."""
         found = self._find(data_dir)
         if not found:
+            check_hub(self._facts.repo)
             return Available(self._facts.sizes["train"], self._facts.sizes.get("extra"))
-        return Available(found["train"].count(), found["extra"].count() if "extra" in found else None)
+        counts = {split: files.count() for split, files in found.items()}  # also of those not drawn from
+        return Available(counts["train"], counts.get("extra"))
 
     def load(self, data_dir: Path, rng: Stream) -> Source:
         """All images, from the cache where they were decoded before; ``rng`` plays no part."""

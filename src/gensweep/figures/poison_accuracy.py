@@ -83,11 +83,11 @@ def said(drawn: pd.DataFrame, rows: pd.DataFrame, table: pd.DataFrame) -> dict:
     seeds = f"n = {n.min()}" if n.min() == n.max() else f"n = {n.min()} to {n.max()}"
     gone = absent(table, rows)
     lost = "; ".join(filter(None, [flaws(rows), counted(gone, "diverged or missing")]))
-    ends = drawn.pivot(index="poison_factor", columns="split", values="mean").iloc[[0, -1]]
-    low, high = ends.index
+    means = drawn.pivot(index="poison_factor", columns="split", values="mean")
+    first, last = means.iloc[0], means.iloc[-1]  # one row, where β was not swept
     caption = (
-        f"From β = {low:g} to β = {high:g} training accuracy goes from {ends.train[low]:.1%} to "
-        f"{ends.train[high]:.1%}, test accuracy from {ends.test[low]:.1%} to {ends.test[high]:.1%}. "
+        f"From β = {first.name:g} to β = {last.name:g} training accuracy goes from {first.train:.1%} to "
+        f"{last.train:.1%}, test accuracy from {first.test:.1%} to {last.test:.1%}. "
         f"Line: mean; band: minimum to maximum; {seeds} per point, over seeds. {lost or 'No run is missing'}."
     )
     return {

@@ -18,6 +18,7 @@ from gensweep.sweep.ends import by_error
 from gensweep.sweep.orphans import die_with_maker, die_with_parent
 from gensweep.sweep.plan import Job, Plan
 from gensweep.table.atomic import is_full
+from gensweep.table.store import WORKING
 
 FAILED, BAD_INPUT, BUSY = 1, 2, 75
 DISK_FULL = 74  # of a child to its parent, which starts no more
@@ -42,6 +43,8 @@ def attempt(job: Job, place: Place = ALONE) -> int:
     except InputError as error:
         if place.rank == 0:
             print(f"gensweep: {error}", file=sys.__stderr__)
+            if job.run.state()["state"] in WORKING:  # it had begun
+                job.run.set_state("failed", reason=str(error))
         return BAD_INPUT
     except Preempted as end:
         if place.rank == 0 and multiprocessing.parent_process() is None:

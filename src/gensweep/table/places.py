@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Sequence
@@ -53,9 +54,12 @@ def check_writable(outputs: Path, runs: Sequence[Path] = ()) -> None:
             way out.
     """
     place = outputs.absolute()
+    deepest = place / "runs" / ("0" * 12) / "rows" / ("x" * 64)
     while not os.path.lexists(place):
         place = place.parent
     try:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.lstat(deepest)  # a name that is too long is no name that is not there yet
         tempfile.TemporaryFile(dir=place).close()
     except OSError as error:
         why = f"{place} takes no files ({error.strerror})"

@@ -85,7 +85,9 @@ class Slurm:
         key.chmod(0o600)
         munge = {"key-file": "munge.key", "socket": "munge.socket", "pid-file": "munged.pid"}
         munge |= {"log-file": "munged.log", "seed-file": "munged.seed"}
-        self.daemon("munged", "--foreground", "--force", *(f"--{k}={self.folder / v}" for k, v in munge.items()))
+        self.daemon(
+            "munged", "--foreground", "--force", *(f"--{k}={self.folder / v}" for k, v in munge.items())
+        )
         wait_for(lambda: (self.folder / "munge.socket").exists(), 20)
         try:
             self.daemon("slurmctld", "-D")
@@ -115,7 +117,9 @@ class Slurm:
         path = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin")
         log = open(self.folder / f"{name}-{len(self.started)}.out", "w")  # noqa: SIM115
         self.started.append(
-            subprocess.Popen([*by, path, *words], env=self.environment, stdout=log, stderr=log, cwd=self.folder)
+            subprocess.Popen(
+                [*by, path, *words], env=self.environment, stdout=log, stderr=log, cwd=self.folder
+            )
         )
 
     def call(self, *words):

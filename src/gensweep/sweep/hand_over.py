@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import shutil
 import sys
 import threading
@@ -62,6 +63,9 @@ def every_result(name: str) -> Iterator[None]:
     if not name.startswith("hydra_submitit"):
         yield
         return
+    logging.getLogger("submitit").setLevel(
+        logging.ERROR
+    )  # a Slurm without accounting is no news at each look
     kind = importlib.import_module("submitit").Job
     asked = kind.results
 

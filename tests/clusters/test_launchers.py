@@ -157,7 +157,7 @@ def test_hardware_names_no_run_and_a_grid_over_it_says_so(tmp_path):
 
 @pytest.mark.slurm
 def test_an_experiment_with_files_of_the_users_own_goes_through_a_launcher(tmp_path, monkeypatch):
-    """A grid of a yaml file, a network of a package in the current directory, a relative folder of outputs."""
+    """A grid in a yaml file, a network of a package in the current directory, outputs by a relative path."""
     monkeypatch.chdir(tmp_path)
     for name, text in {
         "mynets.py": (

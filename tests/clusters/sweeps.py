@@ -34,8 +34,8 @@ LONG = [
 ]
 SHARED = ["hardware=ddp", "hardware.accelerator=cpu"]
 BY_TASKS = ["hardware=slurm", "hardware.accelerator=cpu"]
-# What may differ between two runs of the same numbers: when and where.
-WHEN_AND_WHERE = ["train_seconds", "seconds"]
+# What may differ between two runs of the same numbers: when, where, and a commit made in the meantime.
+WHEN_AND_WHERE = ["train_seconds", "seconds", "git_sha", "git_dirty"]
 
 
 def command(*words):

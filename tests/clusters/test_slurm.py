@@ -29,9 +29,7 @@ from tests.waiting import wait_for
 pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="pip install 'gensweep[submitit]'")
 pytestmark = [
     pytest.mark.slurm,
-    pytest.mark.skipif(
-        bool(clusters.missing()), reason=f"no Slurm can be started here: {clusters.missing()}"
-    ),
+    pytest.mark.skipif(bool(clusters.missing()), reason=f"no Slurm here: {clusters.missing()}"),
 ]
 BY_SLURM = "hydra/launcher=submitit_slurm"
 SIGNAL_TO_USER = "SlurmctldParameters=preempt_send_user_signal"

@@ -115,12 +115,11 @@ class Slurm:
 
     def daemon(self, name, *words, by=()):
         path = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin")
-        log = open(self.folder / f"{name}-{len(self.started)}.out", "w")  # noqa: SIM115
-        self.started.append(
-            subprocess.Popen(
-                [*by, path, *words], env=self.environment, stdout=log, stderr=log, cwd=self.folder
+        with open(self.folder / f"{name}-{len(self.started)}.out", "w") as log:
+            words = [*by, path, *words]
+            self.started.append(
+                subprocess.Popen(words, env=self.environment, stdout=log, stderr=log, cwd=self.folder)
             )
-        )
 
     def call(self, *words):
         """What a command of Slurm's says."""

@@ -72,6 +72,7 @@ def cluster(environment):
     finally:
         head.terminate()
         head.wait(60)
+        head.stdout.close()
 
 
 def test_a_ray_that_runs_already_is_joined(environment, tmp_path):

@@ -141,6 +141,27 @@ def test_a_yaml_file_of_others_says_nothing_to_a_launcher(launcher, line, settin
     assert not (tmp_path / "marker").exists()
 
 
+SUBMITIT = "_target_: hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher\n"
+OTHERS = {"theirs": f"{SUBMITIT}setup: [id]\n", "gensweep": SUBMITIT, "basic": SUBMITIT, "joblib": SUBMITIT}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", OTHERS)
+def test_no_yaml_file_of_others_is_a_launcher(name, tmp_path):
+    (tmp_path / "hydra" / "launcher").mkdir(parents=True)
+    (tmp_path / "hydra" / "launcher" / f"{name}.yaml").write_text(OTHERS[name])
+    said = refused(f"{BY}{name}", config_dir=str(tmp_path))
+    assert "there is no such launcher" in said or "comes from a yaml file" in said
+
+
+def test_no_yaml_file_of_others_chooses_a_launcher(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    text = "# @package _global_\ndefaults:\n  - override /hydra/launcher: submitit_slurm\n"
+    (tmp_path / "experiment" / "theirs.yaml").write_text(text)
+    planned = plan([*WORDS, "experiment=theirs"], True, str(tmp_path))
+    assert planned.launcher == "gensweep"  # Hydra prefers what config.yaml chose
+
+
 def test_the_command_line_says_what_it_likes_to_a_launcher():
     words = ["hydra.launcher.partition=gpu", "hydra.launcher.setup=[module load cuda]"]
     words += [

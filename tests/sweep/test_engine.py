@@ -3,6 +3,8 @@
 import importlib.util
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -261,6 +263,26 @@ def test_signals_that_end_a_job_wait_until_processes_have_started():
         assert heard == ["started", "now"]
     finally:
         signal.signal(signal.SIGUSR2, before)
+
+
+SIGNALLED = """
+import multiprocessing, os, signal, time
+from multiprocessing import forkserver
+from gensweep.sweep.group import unasked
+with unasked():
+    process = multiprocessing.get_context("forkserver").Process(target=time.sleep, args=(60,))
+    process.start()
+for number in (signal.SIGTERM, signal.SIGUSR2):
+    os.kill(forkserver._forkserver._forkserver_pid, number)
+process.kill()
+process.join()
+print(process.exitcode)
+"""
+
+
+def test_a_fork_server_that_slurm_signals_still_says_how_its_children_ended():
+    done = subprocess.run([sys.executable, "-c", SIGNALLED], capture_output=True, text=True, timeout=60)
+    assert done.stdout == f"{-signal.SIGKILL}\n", done.stderr
 
 
 def test_submitits_own_handler_comes_after_the_run_has_ended(monkeypatch):

@@ -158,7 +158,7 @@ def _fit_ray(settings: Any, part: Any) -> None:
     init, remote = settings.init, settings.remote
     _fill(remote, "num_cpus", part.threads * part.processes)
     _fill(remote, "num_gpus", part.processes if part.accelerator == "cuda" else 0)
-    if init.address is None:
+    if init.address == "local":
         _fill(init, "num_cpus", part.jobs * remote.num_cpus)
 
 

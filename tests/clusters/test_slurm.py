@@ -76,7 +76,7 @@ def undisturbed(tmp_path_factory):
 @pytest.fixture(scope="module")
 def undisturbed_pair(tmp_path_factory):
     outputs = tmp_path_factory.mktemp("undisturbed-pair")
-    done(outputs, *LONG, *SHARED)
+    done(outputs, *LONG, "budget.max_epochs=400", *SHARED)
     return outputs
 
 
@@ -222,7 +222,7 @@ def test_a_run_that_loses_its_place_goes_on_and_ends_with_the_same_bits(way, slu
 
 
 def test_two_nodes_that_lose_their_places_go_on_and_end_with_the_same_bits(slurm, undisturbed_pair, tmp_path):
-    words = [*LONG, *BY_TASKS, "hydra.launcher.nodes=2"]
+    words = [*LONG, "budget.max_epochs=400", *BY_TASKS, "hydra.launcher.nodes=2"]
     run = disturbed(slurm, tmp_path, "main", by_submitits_signal, *words)
     assert epochs_never_go_back(run)
     same(tmp_path, undisturbed_pair)
@@ -231,7 +231,7 @@ def test_two_nodes_that_lose_their_places_go_on_and_end_with_the_same_bits(slurm
 def test_a_run_longer_than_its_place_in_the_queue_goes_on_in_the_next(slurm, undisturbed, tmp_path):
     """A minute at most, and the signal soon after its beginning."""
     limit = ["hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=50"]
-    driver = started(slurm, tmp_path, *LONG, "budget.max_epochs=1200", *limit)
+    driver = started(slurm, tmp_path, *LONG, *limit)
     try:
         run = first_training(tmp_path)
         (job,) = slurm.jobs()

@@ -77,6 +77,7 @@ def try_out(jobs: Sequence[Job], launcher: str = LOCAL) -> None:
 def listing(planned: Plan, todo: int) -> str:
     """One line on what there is to do."""
     twice = f", {planned.duplicates} named twice" if planned.duplicates else ""
+    twice += " in other hardware, which names no run: the first is made" if planned.elsewhere else ""
     return f"{len(planned.jobs)} runs: {len(planned.jobs) - todo} done, {todo} to do{twice}"
 
 

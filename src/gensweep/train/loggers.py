@@ -59,6 +59,10 @@ class Aside(Logger):
         """What the run is, once."""
         self._ask("log_hyperparams", dict(params))
 
+    def save(self) -> None:
+        """Lightning asks for it after every entry, so that a kill takes none that was made before."""
+        self._ask("save")
+
     def finalize(self, status: str) -> None:
         """Wait, but not for long, until all of it is written."""
         self._ask("finalize", status)

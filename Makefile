@@ -7,12 +7,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH := .venv-bench
+RAY := .venv-ray
 PEERS := curvlinops-for-pytorch pyhessian loss-landscapes
 FIGURES := poison-accuracy poison-boundaries basin-rollout volume-gap invariance
 # One thread each: two fighting threads are slower than one.
 export OMP_NUM_THREADS := 1
 
-.PHONY: help setup quickstart test test-faults test-slurm check docs figures bench clean
+.PHONY: help setup quickstart test test-faults test-slurm test-ray check docs figures bench clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z%-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,8 +39,20 @@ test: $(READY) ## the whole test suite
 test-faults: $(READY) ## every fault of every kind, with the table fault × oracle
 	$(BIN)/python -m pytest tests/faults -m 'faults or not faults'
 
-test-slurm: $(READY) ## sweeps under a real Slurm, which it starts and stops; needs Debian's slurm-wlm
+test-slurm: $(READY) ## sweeps under a real Slurm, which it starts and stops; needs root, Debian's slurm-wlm and munge
+	@command -v slurmctld munged >/dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends \
+	  slurm-wlm munge >/dev/null; } || echo "no slurm-wlm and munge: what needs them is skipped, and says so"
 	$(BIN)/python -m pytest tests/clusters -m slurm
+
+test-ray: $(RAY)/.ready ## sweeps under a real Ray, in an environment of its own
+	$(RAY)/bin/python -m pytest tests/clusters -m ray
+
+# Ray's launcher wants a cloudpickle that joblib of today refuses, and by way of botocore an old dateutil.
+$(RAY)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(RAY)
+	$(RAY)/bin/pip install -qq --disable-pip-version-check \
+	  -c <(grep -vE '^(cloudpickle|joblib|python-dateutil)==' constraints.txt) -e '.[dev,ray]'
+	@touch $@
 
 check: $(READY) ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
@@ -75,4 +88,4 @@ $(BENCH)/.ready: pyproject.toml constraints.txt benchmarks/constraints.txt
 	@touch $@
 
 clean: ## delete the environments; outputs stay
-	rm -rf $(VENV) $(BENCH)
+	rm -rf $(VENV) $(BENCH) $(RAY)

@@ -43,9 +43,15 @@ def test_a_damaged_shard_is_made_again_by_the_same_command(here, capsys):
     assert code("collect") == 2
     assert "is damaged: its SHA-256 is not the one that was committed" in capsys.readouterr().err
     assert code("plan", *TINY.split()) == 0
-    assert "0 done, 1 to do" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "0 done, 1 to do" in out
+    assert "needs only error (its rows are damaged or missing)" in out
+    assert code("verify") == 1
+    assert "measures error again, without training" in capsys.readouterr().out
     assert code("run", *TINY.split()) == 0
     assert "was damaged and is made again" in capsys.readouterr().out
+    assert code("verify") == 0
+    assert capsys.readouterr().out.endswith("hashed: no problem\n")
     assert run.has(*before)
     assert run.manifest()["solution.safetensors"] == before["solution.safetensors"]
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import argparse
 import errno
-import json
+import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gensweep.errors import Busy, InputError
-from gensweep.table.places import check_writable, existing_table
+from gensweep.errors import Busy, Declined, InputError
+from gensweep.table.places import check_writable
+from gensweep.verbs import parser
+
+if TYPE_CHECKING:
+    from gensweep.sweep.plan import Job, Plan
 
 BAD_INPUT, BUSY, INTERRUPTED = 2, 75, 130
 
 RUN_HELP = """\
-usage: gensweep run [OVERRIDES]
+usage: gensweep run [--yes] [OVERRIDES]
 
 One run: train, measure, store the rows. A finished run returns at once, an interrupted one goes on.
 
@@ -23,6 +27,7 @@ One run: train, measure, store the rows. A finished run returns at once, an inte
   gensweep run -m poison_factor=0,0.3,0.6 seed=range(3) poison_size=800 train_size=500
   gensweep run experiment=quickstart        the grid of an experiment; +scale=smoke|laptop|paper
   gensweep run --cfg job                    every setting with its value, nothing runs
+  gensweep run --yes …                      start without being asked, however long it may take
   gensweep run --config-dir DIR             yaml files of your own beside the built-in ones
 
 A network of your own: DIR/model/mynet.yaml names it, _target_: mypackage.nets.Net, beside its settings. It
@@ -34,23 +39,37 @@ current directory, and its code runs once the command line (no yaml file) trusts
 Settings are Hydra overrides: KEY=VALUE, GROUP=NAME.
 """
 PLAN_HELP = """\
-usage: gensweep plan [OVERRIDES]
+usage: gensweep plan [--probe] [OVERRIDES]
 
-What `gensweep run` would do with the same words: each run with its state. Touches nothing.
+What `gensweep run` would do with the same words: each run with its state and what there is to do about it,
+what can be used again, how long it will take, and what it will fill. Touches nothing.
+
+Times are those of like runs in the same folder of outputs; trainings of the same network, data and batch
+size are scaled by their number of updates, twenty-fold at most. With --probe, what nobody has timed there is
+tried in a process of its own: some seconds of the training, then each measure, for 20 s at most. A probe
+writes nothing; its training leaves out the writing of checkpoints, and its network is hardly trained.
 """
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a verb and leave with its exit code."""
+    """Run a verb and leave with its exit code; ``--debug`` before it shows where an input was refused."""
     words = list(sys.argv[1:] if argv is None else argv)
+    debug = words[:1] == ["--debug"]
+    # Else processes started from here look in the current folder first, and it may be somebody's results.
+    os.environ["PYTHONSAFEPATH"] = "1"
     try:
-        code = dispatch(words)
+        code = dispatch(words[debug:])
     except InputError as error:
+        if debug:
+            raise
         print(f"gensweep: {error}", file=sys.stderr)
         code = BAD_INPUT
     except Busy as error:
         print(f"gensweep: {error}", file=sys.stderr)
         code = BUSY
+    except Declined as error:
+        print(f"gensweep: {error}", file=sys.stderr)
+        code = INTERRUPTED
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:
@@ -80,41 +99,6 @@ def dispatch(words: list[str]) -> int:
     return args.do(args)
 
 
-def parser() -> argparse.ArgumentParser:
-    """All verbs and their options."""
-    top = argparse.ArgumentParser(prog="gensweep", description="Train, measure, tabulate and draw minima.")
-    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-    verbs.add_parser("run", help="train and measure: `gensweep run --help`", add_help=False)
-    verbs.add_parser("plan", help="what `run` would do with the same words; touches nothing", add_help=False)
-    verb = verbs.add_parser("measure", help="more measures on stored solutions, no training")
-    verb.add_argument(
-        "words", nargs="+", metavar="RUN|measure=…", help="runs by the start of their name, overrides"
-    )
-    verb.set_defaults(do=measure)
-    verb = verbs.add_parser("status", help="every run: state, progress, reason of failure")
-    verb.add_argument("--json", action="store_true", help="one JSON list")
-    verb.set_defaults(do=status)
-    verb = verbs.add_parser("collect", help="one tidy table, as Parquet and CSV")
-    verb.add_argument("-o", dest="file", type=Path, help="default: OUTPUTS/table.parquet")
-    verb.add_argument("--experiment", metavar="NAME-SCALE", help="only what this experiment asked for")
-    verb.set_defaults(do=collect)
-    verb = verbs.add_parser("figure", help="draw a figure from a table alone")
-    verb.add_argument("name", metavar="NAME")
-    verb.add_argument("--table", type=Path, help="default: OUTPUTS/table.parquet")
-    verb.add_argument("-o", dest="folder", type=Path, help="default: OUTPUTS/figures")
-    verb.set_defaults(do=figure)
-    verb = verbs.add_parser("report", help="one HTML page with everything, no network")
-    verb.add_argument("-o", dest="file", type=Path, help="default: OUTPUTS/report.html")
-    verb.add_argument("--table", type=Path, help="default: OUTPUTS/table.parquet")
-    verb.set_defaults(do=report)
-    for verb in verbs.choices.values():  # those above work on the folder of runs
-        verb.add_argument("--outputs", type=Path, default=Path("outputs"), help="the folder of runs")
-    verb = verbs.add_parser("selftest", help="every estimator on cases with a known answer, as a table")
-    verb.add_argument("--seeds", type=int, default=20, metavar="N", help="of each case; default 20")
-    verb.set_defaults(do=selftest)
-    return top
-
-
 def run(words: list[str], dry: bool) -> int:
     """``run`` and ``plan``."""
     from gensweep.sweep.words import hydra, hydra_words, ordered
@@ -131,95 +115,37 @@ def run(words: list[str], dry: bool) -> int:
 
     planned = plan(tuple(args.overrides), args.multirun, args.config_dir)
     if dry:
-        return show(planned)
+        from gensweep.sweep.outlook import show
+
+        return show(planned, args.probe)
+    if args.probe:
+        raise InputError("--probe is for a plan; `gensweep plan --probe …` times what nobody has timed")
     if args.cfg or args.info:
         return hydra(ordered(args))
-    check_writable(planned.store.outputs, [job.run.folder for job in planned.jobs])
-    from gensweep.sweep.launch import start, try_out
-
-    try_out(planned.jobs, planned.launcher)
+    prepare(planned, args)
     if planned.multirun:
         return hydra([*ordered(args), *([] if args.multirun else ["--multirun"])])
-    job = planned.jobs[0]
-    if job.finished():
-        print(f"{job.run_id} {'diverged' if job.run.diverged() else 'is done'}: {job.run.folder}")
-        return int(job.run.diverged())
-    return start(job)
+    return alone(planned.jobs[0])
 
 
-def show(planned) -> int:
-    """``plan``: each job with its state."""
-    from gensweep.sweep.launch import listing
+def prepare(planned: Plan, args: argparse.Namespace) -> None:
+    """Everything that can be refused, before anything is written."""
+    from gensweep.sweep.engine import LOCAL
+    from gensweep.sweep.launch import try_out
 
-    finished = [job.finished() for job in planned.jobs]
-    for job, done in zip(planned.jobs, finished, strict=True):
-        print(f"{job.run_id} {'done' if done else job.run.state()['state']:<12} {' '.join(job.overrides)}")
-    print(listing(planned, finished.count(False)))
-    return 0
+    check_writable(planned.store.outputs, [job.run.folder for job in planned.jobs])
+    try_out(planned.jobs, planned.launcher)
+    if not args.yes and planned.launcher == LOCAL:  # elsewhere other times hold and other people set limits
+        from gensweep.sweep.ask import confirm
 
-
-def measure(args: argparse.Namespace) -> int:
-    """``measure``."""
-    from gensweep.sweep.remeasure import remeasure
-
-    return remeasure(args.words, args.outputs)
+        confirm(planned, [job for job in planned.jobs if not job.finished()])
 
 
-def status(args: argparse.Namespace) -> int:
-    """``status``."""
-    from gensweep.table.store import Store
+def alone(job: Job) -> int:
+    """One run, unless it is finished."""
+    from gensweep.sweep.launch import start
 
-    runs = [{"run_id": run.run_id, **run.state()} for run in Store(args.outputs).runs()]
-    if args.json:
-        print(json.dumps(runs))
-        return 0
-    for run in runs:
-        print(f"{run['run_id']}  {run['state']:<12} {run.get('reason') or run.get('progress', '')}".rstrip())
-    states = [run["state"] for run in runs]
-    print(", ".join(f"{states.count(s)} {s}" for s in sorted(set(states))) or f"no runs in {args.outputs}")
-    return 0
-
-
-def collect(args: argparse.Namespace) -> int:
-    """``collect``."""
-    from gensweep.table import shards
-    from gensweep.table.store import Store
-
-    table, complaints = shards.collect(Store(args.outputs), args.experiment)
-    files = shards.write(table, args.file or args.outputs / "table.parquet")
-    for line in complaints:
-        print(line, file=sys.stderr)
-    print(f"{len(table)} rows of {table.run_id.nunique()} runs: {', '.join(map(str, files))}")
-    return 1 if complaints else 0
-
-
-def figure(args: argparse.Namespace) -> int:
-    """``figure``."""
-    table = existing_table(args.table or args.outputs / "table.parquet")
-    from gensweep.figures import base
-
-    print(*base.draw(args.name, table, args.folder or args.outputs / "figures"), sep="\n")
-    return 0
-
-
-def report(args: argparse.Namespace) -> int:
-    """``report``."""
-    source = existing_table(args.table or args.outputs / "table.parquet")
-    from gensweep import report as page
-    from gensweep.figures import base
-    from gensweep.headline import headline
-
-    table = base.load(source)
-    written = page.report(table, base.names(), args.file or args.outputs / "report.html")
-    print(*headline(table), sep="\n")
-    print(written)
-    return 0
-
-
-def selftest(args: argparse.Namespace) -> int:
-    """``selftest``."""
-    if args.seeds < 5:
-        raise InputError(f"selftest: --seeds {args.seeds} says nothing about an error bar; ask for 5 or more")
-    from gensweep.selftest import table
-
-    return table.selftest(args.seeds)
+    if not job.finished():
+        return start(job)
+    print(f"{job.run_id} {'diverged' if job.run.diverged() else 'is done'}: {job.run.folder}")
+    return int(job.run.diverged())

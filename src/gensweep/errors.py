@@ -1,4 +1,4 @@
-"""The two ways a command can fail that are nobody's bug."""
+"""The ways a command can end that are nobody's bug."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ class InputError(Exception):
 
 class Busy(Exception):
     """Another process holds the run: exit code 75, try again later."""
+
+
+class Declined(Exception):
+    """A person was asked and said no: exit code 130, nothing created."""
 
 
 def close_match(word: str, known: Iterable[str]) -> str:

@@ -102,7 +102,7 @@ def _by_slurm(environment: Mapping[str, str]) -> Place:
         )
     names = ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NNODES")
     rank, world, local, nodes = (int(environment[name]) for name in names)
-    if world % nodes:
+    if world % nodes or "," in environment.get("SLURM_STEP_TASKS_PER_NODE", ""):
         raise InputError(f"{world} tasks on {nodes} nodes: give each node as many; srun --ntasks-per-node=…")
     host = first_host(environment.get("SLURM_STEP_NODELIST") or environment["SLURM_NODELIST"])
     job = int(re.sub(r"\D", "", environment.get("SLURM_JOB_ID", "0")) or 0)

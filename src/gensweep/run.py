@@ -23,6 +23,7 @@ from gensweep.rows import Row, checked
 from gensweep.shared import shared
 from gensweep.solutions import State, along, beginning, loaded, other_end, put, saved, state
 from gensweep.sweep.identity import data_seed, fingerprint, run_id, science, shards
+from gensweep.table.history import note_asked
 from gensweep.table.provenance import provenance
 from gensweep.table.shards import encoded
 from gensweep.table.store import DIVERGED, Run, Store, write_atomically
@@ -61,6 +62,8 @@ def run(config: dict[str, Any], say: Callable[[str], None] = print) -> str:
         for name in stored.forget_damaged():
             say(f"{name} was damaged and is made again")
         stored.set_state("training")
+        if ranks.writes:
+            note_asked(stored, science(config))
         data = load(config)
         if data.note:
             say(data.note)

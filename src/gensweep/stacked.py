@@ -18,7 +18,8 @@ from gensweep.parts import load, network, protocol
 from gensweep.rng import Stream
 from gensweep.run import commit, end_diverged
 from gensweep.solutions import state
-from gensweep.sweep.identity import data_seed, run_id
+from gensweep.sweep.identity import data_seed, run_id, science
+from gensweep.table.history import note_asked
 from gensweep.table.store import Run, Store
 from gensweep.train.fit import CHECKPOINT
 from gensweep.train.pool import Pool
@@ -101,6 +102,7 @@ def train(configs: Sequence[dict[str, Any]]) -> None:
 
     for member in members:
         member.run.set_state("training", progress=f"in a stack of {len(members)}")
+        note_asked(member.run, science(member.config))
     seeds = dict.fromkeys(data_seed(config) for config in configs)
     pool = Pool.of(map(data, seeds), members[0].init_P.dtype)
     orders = [Stream(seed).child("train") for seed in seeds]

@@ -13,6 +13,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
+from typing import ClassVar
 
 from gensweep.table import atomic, store
 
@@ -37,7 +38,7 @@ OLD, NEW = b"old" * 4000, b"new" * 5000
 class Store:
     """A run from its claim to its end, with damage to forget and a note of an experiment."""
 
-    WHOLE = {"a": b"A" * 9000, "b": b"B" * 9000, "rows/c": b"C" * 3000, "rows/d": b"D" * 3000}
+    WHOLE: ClassVar = {"a": b"A" * 9000, "b": b"B" * 9000, "rows/c": b"C" * 3000, "rows/d": b"D" * 3000}
 
     def before(self, folder):
         run = self.run(folder)
@@ -184,7 +185,7 @@ class Table(Overwritten):
 class Blocks:
     """The answers of a measure, kept one by one."""
 
-    ANSWERS = [[k / 7, "word"] for k in range(5)]
+    ANSWERS: ClassVar = [[k / 7, "word"] for k in range(5)]
 
     def before(self, folder):
         from gensweep import blocks

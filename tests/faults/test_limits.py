@@ -32,7 +32,7 @@ def test_a_run_without_memory_is_told_apart_and_the_rest_go_on(study, fault):
 def test_a_real_limit_on_memory_is_told_apart_too(study, fault, tmp_path):
     """A network that does not fit into the address space that this process may take."""
     study.outputs = tmp_path / "large"
-    words = "train_size=40 model.widths=[20000,20000] measure=[error] budget.max_epochs=2".split()
+    words = ["train_size=40", "model.widths=[20000,20000]", "measure=[error]", "budget.max_epochs=2"]
     limit = ["prlimit", f"--as={5 * 2**30}"]
     command = study.run(words=words, verb=("run",), before=limit)
     fault.ended(command, 1)

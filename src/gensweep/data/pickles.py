@@ -68,7 +68,10 @@ def load(data: bytes) -> dict[str, Any]:
     >>> load(pickle.dumps({"labels": [1, 2]}))
     {'labels': [1, 2]}
     """
-    content = _Restricted(io.BytesIO(data), encoding="bytes").load()
+    try:
+        content = _Restricted(io.BytesIO(data), encoding="bytes").load()
+    except MemoryError:
+        raise pickle.UnpicklingError("it claims to hold more than any file of images") from None
     if not isinstance(content, dict):
         raise pickle.UnpicklingError(f"a {type(content).__name__} instead of a dictionary")
     return {

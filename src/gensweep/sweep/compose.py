@@ -191,7 +191,7 @@ def _missing(error: MissingConfigException) -> str:
 
 
 def _sentence(error: Exception, overrides: Sequence[str]) -> str:
-    text = str(error)
+    text = str(error) or str(error.__cause__)  # Hydra wraps some in an error without words
     unknown = re.search(r"Could not (?:override|append to config[^']*) '([^']+)'", text)
     if unknown:
         known = _known()

@@ -13,7 +13,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from gensweep.errors import InputError
+from gensweep.errors import InputError, close_match
 from gensweep.place import others_started
 from gensweep.sweep.identity import flatten
 from gensweep.sweep.offered import CONF_DIR, read
@@ -25,6 +25,10 @@ PLUGINS = {
     "ray": ("hydra_ray_launcher", "ray"),
     "submitit_local": ("hydra_submitit_launcher", "submitit"),
     "submitit_slurm": ("hydra_submitit_launcher", "submitit"),
+}
+BUILT_IN = {
+    LOCAL: {"_target_": "hydra_plugins.gensweep_sweeper.plugin.GensweepLauncher"},
+    "basic": {"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"},
 }
 QUEUES = ("ray", "submitit_local", "submitit_slurm")  # hand out GPUs, and hide those that nobody asked for
 FOLDER = "hydra.launcher.submitit_folder"
@@ -55,10 +59,12 @@ def check_launcher(name: str, settings: Mapping[str, Any], typed: Sequence[str])
     Raises:
         InputError: The setting, or what to install.
     """
-    if name not in PLUGINS:
-        return
-    package, extra = PLUGINS[name]
-    shipped = flatten(_shipped(name))
+    known = (*BUILT_IN, *PLUGINS)
+    if name not in known:
+        raise InputError(f"hydra/launcher={name}: there is no such launcher; {close_match(name, known)}")
+    if name != LOCAL and not any(o.partition("=")[0] == "hydra/launcher" for o in typed):
+        raise InputError(f"hydra/launcher={name} comes from a yaml file; write it on the command line")
+    shipped = BUILT_IN.get(name) or flatten(_shipped(name))
     said = [o.partition("=")[0].lstrip("+") for o in typed]
     for path, value in flatten(settings).items():
         full = f"hydra.launcher.{path}"
@@ -68,7 +74,8 @@ def check_launcher(name: str, settings: Mapping[str, Any], typed: Sequence[str])
             raise InputError(f"{FOLDER} is fixed by gensweep; outputs=DIR says where runs go")
         if not any(full == key or full.startswith(f"{key}.") for key in said):
             raise InputError(f"{full}={value} comes from a yaml file; write it on the command line")
-    if importlib.util.find_spec(f"hydra_plugins.{package}") is None:
+    package, extra = PLUGINS.get(name, ("", ""))
+    if package and importlib.util.find_spec(f"hydra_plugins.{package}") is None:
         raise InputError(
             f"hydra/launcher={name} needs a package that is not installed; pip install 'gensweep[{extra}]'"
         )
@@ -151,7 +158,7 @@ def _fit_ray(settings: Any, part: Any) -> None:
     init, remote = settings.init, settings.remote
     _fill(remote, "num_cpus", part.threads * part.processes)
     _fill(remote, "num_gpus", part.processes if part.accelerator == "cuda" else 0)
-    if init.address is None:
+    if init.address == "local":
         _fill(init, "num_cpus", part.jobs * remote.num_cpus)
 
 

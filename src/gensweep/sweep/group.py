@@ -7,6 +7,7 @@ import multiprocessing
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -46,6 +47,7 @@ def unasked() -> Iterator[None]:
     Slurm sends its signals to every process of a job, and a fork server that one of them ended would leave
     nobody to say how its children ended.
     """
+    resource_tracker.ensure_running()  # when it starts one it lets SIGTERM through again
     asking = {signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, asking)
     try:

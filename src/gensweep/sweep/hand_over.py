@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import shutil
 import sys
 import threading
@@ -32,7 +33,8 @@ def hand_over(launcher: Any, jobs: Sequence[Job], say: Callable[[Job, int], None
         try:
             returned = launcher.launch([job.overrides for job in jobs], 0)
         except KeyboardInterrupt:
-            print(f"what {name} has is left to it; the same command waits for the rest", file=sys.stderr)
+            if name.startswith("hydra_submitit"):
+                print("submitit's jobs go on; scancel ends those of Slurm", file=sys.stderr)
             raise
         except Exception as error:  # its worker died, or it could not start any
             returned = [error]
@@ -62,6 +64,8 @@ def every_result(name: str) -> Iterator[None]:
     if not name.startswith("hydra_submitit"):
         yield
         return
+    # A Slurm without accounting is no news at each look.
+    logging.getLogger("submitit").setLevel(logging.ERROR)
     kind = importlib.import_module("submitit").Job
     asked = kind.results
 

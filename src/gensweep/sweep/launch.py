@@ -15,6 +15,7 @@ from gensweep.sweep.extras import check_installed
 from gensweep.sweep.group import Group
 from gensweep.sweep.hand_over import hand_over
 from gensweep.sweep.identity import fingerprint
+from gensweep.sweep.order import ordered
 from gensweep.sweep.plan import Job, Plan, plan
 from gensweep.sweep.pool import complaint, made, report
 from gensweep.sweep.trusted import is_own
@@ -40,9 +41,9 @@ def sweep(arguments: tuple[str, ...], launcher: Any, config_dir: str | None = No
     todo = [job for job in planned.jobs if not job.finished()]
     print(listing(planned, len(todo)), flush=True)
     if todo and here:
-        launcher.launch([job.overrides for job in todo], 0)
+        launcher.launch([job.overrides for job in ordered(todo, planned.jobs)], 0)
     elif todo:
-        started = time.monotonic()
+        started, todo = time.monotonic(), ordered(todo, planned.jobs)
         hand_over(launcher, todo, lambda job, n: report(job, n, len(todo), started))
     return verdict(planned)
 
@@ -76,6 +77,7 @@ def try_out(jobs: Sequence[Job], launcher: str = LOCAL) -> None:
 def listing(planned: Plan, todo: int) -> str:
     """One line on what there is to do."""
     twice = f", {planned.duplicates} named twice" if planned.duplicates else ""
+    twice += " in other hardware, which names no run: the first is made" if planned.elsewhere else ""
     return f"{len(planned.jobs)} runs: {len(planned.jobs) - todo} done, {todo} to do{twice}"
 
 

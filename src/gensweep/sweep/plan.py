@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,6 +76,7 @@ class Plan:
         duplicates: How many grid points named a run that an earlier one names.
         experiment: ``NAME-SCALE`` of the experiment, or None.
         launcher: Who starts the runs of a sweep.
+        elsewhere: Whether some of the duplicates differ in their hardware, which names no run.
     """
 
     jobs: tuple[Job, ...]
@@ -82,6 +84,7 @@ class Plan:
     duplicates: int = 0
     experiment: str | None = None
     launcher: str = LOCAL
+    elsewhere: bool = False
 
     @property
     def store(self) -> Store:
@@ -121,13 +124,17 @@ def _swept(overrides: tuple[str, ...], config_dir: str | None) -> Plan:
     _, hydra_part = composed(_without_sweeps(typed), config_dir)
     points = _grid(hydra_part, typed)
     jobs: dict[str, Job] = {}
+    elsewhere = False
     for job in (point(tuple(p), config_dir) for p in points):
         if jobs.setdefault(job.run_id, job).shards != job.shards:
             raise InputError(
                 f"two points of the grid measure run {job.run_id} differently ({' '.join(job.overrides)}); "
                 "measures are not swept over, name them in one list"
             )
-    return Plan(tuple(jobs.values()), True, len(points) - len(jobs), _experiment(hydra_part))
+        elsewhere |= jobs[job.run_id].config["hardware"] != job.config["hardware"]
+    return Plan(
+        tuple(jobs.values()), True, len(points) - len(jobs), _experiment(hydra_part), elsewhere=elsewhere
+    )
 
 
 @functools.cache
@@ -211,5 +218,13 @@ def _length(span: RangeSweep) -> float:
 
 
 def _experiment(hydra_part: Mapping[str, Any]) -> str | None:
-    name = hydra_part["runtime"]["choices"].get("experiment")
-    return f"{name}-{hydra_part['sweeper']['scale']}" if name and name != "null" else None
+    """NAME-SCALE, which becomes the name of a file."""
+    chosen, scale = hydra_part["runtime"]["choices"].get("experiment"), hydra_part["sweeper"]["scale"]
+    if not chosen or chosen == "null":
+        return None
+    name = f"{chosen}-{scale}"
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise InputError(
+            f"experiment={chosen} at scale={scale}: name both by letters, digits, dots and dashes"
+        )
+    return name

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from gensweep.errors import InputError
 from gensweep.sweep.check import check
@@ -54,7 +55,7 @@ def remeasure(words: Sequence[str], outputs: Path) -> int:
                 f"run {run.run_id} has no undamaged solution to measure; it is {run.state()['state']}"
             )
         check_confined(run.folder, outputs)
-        refuse_odd(run, config[KEY])
+        refuse_odd(run, config)
     measures = [resolved(config["measure"], run, store) for run in runs]
     jobs = [
         Job((), {**config, **run.config(), "measure": asked, "outputs": str(outputs)})
@@ -66,17 +67,25 @@ def remeasure(words: Sequence[str], outputs: Path) -> int:
     return max(codes)
 
 
-def refuse_odd(run: Run, packages: Sequence[str]) -> None:
+def refuse_odd(run: Run, default: Mapping[str, Any]) -> None:
     """Refuse a stored config that no command line can have made: somebody else's store runs no code either.
+
+    Args:
+        run: Which is to be measured.
+        default: A config from this command line.
 
     Raises:
         InputError: Naming the run and what is wrong with it.
     """
     stored = run.config()
     try:
-        for key in stored.keys() - {*SCIENCE, "batch_norm_parts"}:
-            raise InputError(f"{key} is no setting of a run")
-        refuse_foreign(stored, packages)
+        for key in sorted({*SCIENCE} ^ stored.keys() - {"batch_norm_parts"}):
+            raise InputError(f"{key} is {'missing' if key in SCIENCE else 'no setting of a run'}")
+        for key in (
+            key for key in SCIENCE if isinstance(stored[key], dict) != isinstance(default[key], dict)
+        ):
+            raise InputError(f"{key}={stored[key]} is of the wrong kind")
+        refuse_foreign(stored, default[KEY])
         ours = {k: v for k, v in stored.items() if k != "model" or not is_own(v)}
         check(ours, ours)
         refuse_unknown(ours)

@@ -168,6 +168,7 @@ RULES: dict[str, tuple[Check, str]] = {
     "hardware.threads": whole(1, 1024),
     "hardware.jobs": whole(1, 1024),
     "hardware.time_limit": optional(POSITIVE),
+    "hardware.order": one_of("cheapest", "given"),
     "hardware.stack": whole(1),
     "hardware.compile": switch(),
     "logger.flush_logs_every_n_steps": whole(1),

@@ -45,8 +45,8 @@ def task(config: DictConfig) -> Any:
     code = made(group)
     for number, handler in before.items():
         signal.signal(number, handler)
-    give_back(asked, before)
     if code:
+        give_back(asked, before)
         raise RunFailed(f"{job.run_id} ended with exit code {code}")
     return job.run_id
 

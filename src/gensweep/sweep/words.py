@@ -10,7 +10,7 @@ from gensweep.errors import InputError
 
 
 def hydra_words(words: list[str]) -> argparse.Namespace:
-    """Hydra's options and the overrides, in any order.
+    """Hydra's options with two of our own, and the overrides, in any order.
 
     Raises:
         InputError: An option that there is not.
@@ -18,6 +18,8 @@ def hydra_words(words: list[str]) -> argparse.Namespace:
     from hydra._internal.utils import get_args_parser
 
     known = get_args_parser()
+    known.add_argument("--yes", action="store_true", help="start without being asked")
+    known.add_argument("--probe", action="store_true", help="of a plan: time what nobody has timed")
 
     def refuse(message: str) -> NoReturn:
         raise InputError(f"run: {message}; see `gensweep run --help`")

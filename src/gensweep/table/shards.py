@@ -59,7 +59,8 @@ def decoded(content: bytes) -> tuple[pa.Table, dict[str, Any]]:
     if not file.schema_arrow.equals(_ROW) or file.metadata.num_rows > MOST_ROWS:
         raise ValueError("it does not hold the rows of a measure")
     table = file.read()
-    return table.replace_schema_metadata(None), from_json(table.schema.metadata[b"provenance"])
+    said = (table.schema.metadata or {}).get(b"provenance", b"")
+    return table.replace_schema_metadata(None), from_json(said)
 
 
 def collect(store: Store, experiment: str | None = None) -> tuple[pd.DataFrame, list[str]]:
@@ -105,7 +106,7 @@ def _frames(run: Run, shards: Iterable[str] | None) -> list[pd.DataFrame]:
 def _frame(run: Run, shard: str, knobs: Mapping[str, Any], outcome: Mapping[str, Any]) -> pd.DataFrame:
     try:
         table, provenance = decoded(run.read(f"rows/{shard}.parquet"))
-    except (ValueError, KeyError, OSError) as error:  # pyarrow's errors are of these kinds
+    except (ValueError, OSError) as error:  # pyarrow's errors are of these kinds
         reason = str(error).partition("\n")[0]
         raise Damaged(f"run {run.run_id}: rows/{shard}.parquet cannot be read: {reason}") from None
     frame = _named(table, run.run_id, shard.rpartition("-")[0])

@@ -27,6 +27,7 @@ WORKING = ("training", "measuring")
 # What one training commits together; a run that lost one of them is trained again.
 TRAINED = ("config.yaml", "outcome.json", "solution.safetensors", "init.safetensors", "splits.safetensors")
 KEPT = "kept.safetensors"  # committed with them by a run that keeps weights on its way
+_RUN = re.compile("[0-9a-f]{12}")
 _NAME = re.compile(r"(rows/)?\w[\w.-]*")  # of a committed file; none of them leads out of the folder
 DIVERGED = "error-diverged"  # the one shard of a run without a finite loss
 
@@ -127,7 +128,8 @@ class Run:
 
     def trained(self) -> bool:
         """Whether all that its training committed is there undamaged."""
-        return self.has(*TRAINED) and (not self.config()["budget"].get("keep") or self.has(KEPT))
+        budget = self.config().get("budget") if self.has(*TRAINED) else None
+        return isinstance(budget, dict) and (not budget.get("keep") or self.has(KEPT))
 
     def diverged(self) -> bool:
         """Whether training ended without a finite loss."""
@@ -180,8 +182,7 @@ class Store:
 
     def runs(self) -> list[Run]:
         """All runs, by name."""
-        found = (self.outputs / "runs").glob("*")
-        return sorted((Run(p) for p in found if re.fullmatch("[0-9a-f]{12}", p.name)), key=lambda r: r.run_id)
+        return [Run(p) for p in sorted((self.outputs / "runs").glob("*")) if _RUN.fullmatch(p.name)]
 
     def find(self, prefix: str) -> Run:
         """The one run whose name begins with ``prefix``.
@@ -214,6 +215,6 @@ class Store:
             known = sorted(p.stem for p in path.parent.glob("*.json"))
             raise InputError(f"no experiment {name} in {self.outputs}; it has {', '.join(known) or 'none'}")
         members = _mapping(path)
-        if not members:
+        if not members or not all(_RUN.fullmatch(k) and isinstance(v, list) for k, v in members.items()):
             raise InputError(f"{path} is damaged; running the experiment again makes it anew")
         return members

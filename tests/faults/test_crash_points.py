@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,9 +25,18 @@ MUTANTS = [
 ]
 
 
-def crashed(*words, before=()):
-    line = [*before, sys.executable, "-m", "tests.faults.crash", *map(str, words)]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=300)
+ROOT = Path(__file__).parents[2]
+
+
+def here():
+    """An environment in which the tests can be imported, wherever gensweep has left the path."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def crashed(*words):
+    line = [sys.executable, "-m", "tests.faults.crash", *map(str, words)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=300, env=here())
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -75,8 +85,7 @@ scenario.act(folder)
 def test_kills_by_the_kernel_itself_find_nothing_half_done(tmp_path, traced, call):
     from tests.faults.crash import Store
 
-    scenario, deaths = Store(), 0
-    env = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    scenario, deaths, env = Store(), 0, here()
     for k in range(1, 200):
         folder = tmp_path / f"{k:012x}"
         folder.mkdir()

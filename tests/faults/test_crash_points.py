@@ -71,7 +71,7 @@ def traced():
 COMMIT = """
 import sys
 from pathlib import Path
-from tests.faults.crash import Store
+from tests.faults.writers import Store
 folder, scenario = Path(sys.argv[1]), Store()
 (Path(sys.argv[1]) / "runs").exists() or scenario.before(folder)
 print("AT commit", flush=True)
@@ -83,7 +83,7 @@ scenario.act(folder)
 @pytest.mark.fault("F03", "O1", "O3", "O4")
 @pytest.mark.parametrize("call", ["write", "fsync", "rename", "unlink", "mkdir"])
 def test_kills_by_the_kernel_itself_find_nothing_half_done(tmp_path, traced, call):
-    from tests.faults.crash import Store
+    from tests.faults.writers import Store
 
     scenario, deaths, env = Store(), 0, here()
     for k in range(1, 200):

@@ -12,7 +12,21 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Put ``content`` at ``path``: there whole after a crash at any moment, or not at all."""
+    """Put ``content`` at ``path``: there whole after a crash at any moment, or not at all.
+
+    Raises:
+        OSError: With the path, and where the disk is full with the room that is needed.
+    """
+    try:
+        _put(path, content)
+    except OSError as error:
+        if is_full(error):
+            raise full(path, len(content)) from error
+        error.filename = error.filename or str(path)
+        raise
+
+
+def _put(path: Path, content: bytes) -> None:
     temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
@@ -21,13 +35,9 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException as error:
+    except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        if is_full(error):
-            raise full(path, len(content)) from error
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)
         raise
     _sync_folder(path.parent)
 

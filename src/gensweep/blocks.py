@@ -65,7 +65,7 @@ def read(folder: Path) -> tuple[list[Any], float]:
     """All answers up to the first block that is missing or damaged, and the seconds that they took."""
     answers: list[Any] = []
     seconds = 0.0
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, ValueError, TypeError, RecursionError):
         while (raw := (folder / str(len(answers))).read_bytes())[:64] == _seal(raw[64:]):
             more, took = json.loads(raw[64:])
             answers, seconds = answers + more, seconds + took

@@ -118,7 +118,7 @@ def test_who_said_yes_or_sends_it_elsewhere_is_not_asked(monkeypatch, word, asks
     asked, started = [], []
     monkeypatch.setattr(ask, "confirm", lambda *args: asked.append(args))
     monkeypatch.setattr("gensweep.sweep.words.hydra", lambda words: started.append(words) or 0)
-    monkeypatch.setattr("gensweep.sweep.plan.plan", lambda *args: plan(WORDS, True))
+    monkeypatch.setattr("gensweep.sweep.plan.plan", lambda words, *_: plan(words, True))
     with pytest.raises(SystemExit) as left:
         main(("run", "-m", *WORDS, word))
     assert (left.value.code, len(asked), len(started)) == (0, asks, 1)

@@ -54,6 +54,8 @@ def test_a_bigger_network_is_more_work(jobs):
 class Launcher:
     """Notes what it was to launch, and does nothing."""
 
+    local = True
+
     def launch(self, job_overrides, initial_job_idx):
         self.launched = job_overrides
 

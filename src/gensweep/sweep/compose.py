@@ -74,11 +74,11 @@ def composed(
         raise InputError(f"--config-dir {config_dir}: there is no such folder")
     whole = _plain(_compose(overrides, config_dir))
     hydra_part = whole.pop("hydra")
+    check_launcher(chosen(hydra_part), hydra_part["launcher"], overrides)
     _check_hydra(hydra_part, overrides, config_dir)
     config = {"measure": {}, **whole}  # Hydra leaves an empty list of choices out
     for group in sorted(_groups() - {*_NO_SETTINGS} - config.keys()):
         raise InputError(f"~{group}: a setting cannot be deleted; give it a value")
-    check_launcher(chosen(hydra_part), hydra_part["launcher"], overrides)
     if foreign := sorted({*hydra_part["overrides"]["task"]} - {*overrides}):
         raise InputError(f"hydra.overrides.task={foreign} is fixed by gensweep; write it on the command line")
     # Hydra keeps no record of the members of a list of choices; each measure is named like its file.

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
-from hydra._internal.sources_registry import SourcesRegistry
-from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
 
 from gensweep.errors import InputError
@@ -22,28 +20,30 @@ _WORKED_OUT = ("runtime", "overrides", "mode", "searchpath")
 _OPEN = {"sweeper": ("params", "scales", "scale"), "job": ("name", "override_dirname", "id", "num")}
 
 
-class StrictFiles(FileConfigSource):
-    """A folder of yaml files, each looked at before it is read."""
-
-    def load_config(self, config_path: str) -> ConfigResult:
-        """Read one of them.
-
-        Raises:
-            InputError: It is too large, too deep, or refers to itself.
-        """
-        path = Path(self.path, self._normalize_file_name(config_path))
-        if path.is_file():
-            try:
-                check_yaml(path.read_bytes())
-            except ValueError as error:
-                raise InputError(f"{path} cannot be read: {error}") from None
-        return super().load_config(config_path)
+_load_config = FileConfigSource.load_config
 
 
 def read_strictly() -> None:
-    """Have Hydra read every file in this way, whoever asks for it."""
-    Plugins.instance()  # fills the registry with Hydra's own
-    SourcesRegistry.instance().types["file"] = StrictFiles
+    """Have Hydra look at every yaml file before it reads it, whoever asks for it.
+
+    A source of our own in its registry would not do: launchers hand that to workers, which have Hydra's already.
+    """
+    FileConfigSource.load_config = load_config  # type: ignore[method-assign]
+
+
+def load_config(source: FileConfigSource, config_path: str) -> ConfigResult:
+    """Read a file.
+
+    Raises:
+        InputError: It is too large, too deep, or refers to itself.
+    """
+    path = Path(source.path, source._normalize_file_name(config_path))
+    if path.is_file():
+        try:
+            check_yaml(path.read_bytes())
+        except ValueError as error:
+            raise InputError(f"{path} cannot be read: {error}") from None
+    return _load_config(source, config_path)
 
 
 def check_interpolations(node: Any, where: str = "") -> None:

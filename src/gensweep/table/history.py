@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from gensweep.table.atomic import write_atomically
+from gensweep.table.plain import from_json
 from gensweep.table.store import Damaged, Run, Store
 
 ASKED = "asked.json"  # what a run was begun for; for people, nothing is decided by it
@@ -55,7 +56,7 @@ def _changed(run: Run) -> float:
 
 def _past(run: Run) -> Iterator[Past]:
     with contextlib.suppress(Damaged, KeyError, ValueError, TypeError, AttributeError, OSError):
-        outcome = json.loads(run.read("outcome.json"))
+        outcome = from_json(run.read("outcome.json"))
         if outcome["state"] != "trained":
             return
         if len(list((run.folder / "log").glob("version_*"))) > 1:
@@ -75,7 +76,7 @@ def _provenances(run: Run) -> Iterator[tuple[str, dict[str, Any]]]:
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 metadata = pq.read_metadata(run.folder / name).metadata
                 shard = name.removeprefix("rows/").removesuffix(".parquet")
-                yield shard, json.loads(metadata[b"provenance"])
+                yield shard, from_json(metadata[b"provenance"])
 
 
 def _place(found: dict[str, Any]) -> tuple[int, int, str]:
@@ -96,8 +97,8 @@ def note_asked(run: Run, science: dict[str, Any]) -> None:
 def asked(run: Run) -> dict[str, Any]:
     """The config of a run, trained or begun; empty where neither can be read."""
     with contextlib.suppress(OSError, ValueError):
-        found = json.loads((run.folder / ASKED).read_bytes())
-        if isinstance(found, dict) and found:
+        found = from_json((run.folder / ASKED).read_bytes())
+        if found:
             return found
     with contextlib.suppress(OSError, ValueError, yaml.YAMLError, Damaged):
         found = run.config()

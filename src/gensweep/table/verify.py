@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from gensweep.sweep.spoken import count
 from gensweep.table.atomic import sha256
 from gensweep.table.history import ASKED
+from gensweep.table.plain import from_json
 from gensweep.table.store import TRAINED, WORKING, Run, Store
 
 # What lies in the folder of a run beside what it commits; LAST and KEEPING of a training under way.
@@ -155,10 +155,10 @@ def _leftovers(run: Run) -> Iterator[Finding]:
 def _experiments(outputs: Path) -> Iterator[Finding]:
     for path in sorted((outputs / "experiments").glob("*.json")):
         try:
-            members = json.loads(path.read_bytes())
+            members = from_json(path.read_bytes())
         except (OSError, ValueError):
-            members = None
-        if not (isinstance(members, dict) and members):
+            members = {}
+        if not members:
             yield Finding(
                 path, "is damaged", f"experiment={path.stem.rpartition('-')[0]} run again makes it anew"
             )

@@ -1,7 +1,7 @@
 """What a sweep adds to each of its runs: seconds of a worker beyond training and measuring.
 
 ``python benchmarks/overhead.py`` times two sweeps of the local pool at 2 jobs that differ in their number of
-runs alone, so that imports and planning cancel, and takes off what the runs say that training and measuring took.
+runs alone, so that imports and planning cancel, and takes off what training and measuring took in the runs.
 """
 
 from __future__ import annotations

@@ -26,9 +26,9 @@ _load_config = FileConfigSource.load_config
 def read_strictly() -> None:
     """Have Hydra look at every yaml file before it reads it, whoever asks for it.
 
-    A source of our own in its registry would not do: launchers hand that to workers, which have Hydra's already.
+    A source of our own in its registry would not do: launchers hand that to workers, which have Hydra's.
     """
-    FileConfigSource.load_config = load_config  # type: ignore[method-assign]
+    FileConfigSource.load_config = load_config  # type: ignore
 
 
 def load_config(source: FileConfigSource, config_path: str) -> ConfigResult:

@@ -37,7 +37,7 @@ test: $(READY) ## the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-faults: $(READY) ## every fault of every kind, with the table fault × oracle
-	$(BIN)/python -m pytest tests/faults -m 'faults or not faults'
+	$(BIN)/python -m pytest tests -n 2 --dist loadfile -m 'faults or fault'
 
 test-slurm: $(READY) ## sweeps under a real Slurm, which it starts and stops; needs root, Debian's slurm-wlm and munge
 	@command -v slurmctld munged >/dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends \

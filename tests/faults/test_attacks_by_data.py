@@ -12,6 +12,8 @@ from gensweep.data import readers
 from gensweep.errors import InputError
 from tests.faults.hostile import Boom
 
+pytestmark = pytest.mark.fault("F10")
+
 MEMBER = "cifar-10-batches-py/data_batch_1"
 
 

@@ -14,6 +14,8 @@ from gensweep.table.shards import write
 from gensweep.train.checkpoint import SafeCheckpointIO, sealed
 from tests.faults.hostile import TINY, Boom, results, run, survived
 
+pytestmark = pytest.mark.fault("F10", "O6", "O8")
+
 __all__ = ["results", "run"]  # fixtures
 
 

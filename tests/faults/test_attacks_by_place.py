@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.fault("F11", "O6")
+
 TINY = ("train_size=60", "model.widths=[4]", "budget.max_epochs=1", "measure=[error]")
 TRAPS = ("yaml", "pandas", "torch", "pickle", "signal", "json", "sklearn", "tensorboard")
 

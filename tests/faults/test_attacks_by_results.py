@@ -15,6 +15,8 @@ import yaml
 from gensweep.table.atomic import sha256
 from tests.faults.hostile import TINY, Boom, plant, results, run, survived
 
+pytestmark = pytest.mark.fault("F10", "O6", "O8")
+
 __all__ = ["results", "run"]  # fixtures
 
 EVIL = {"_target_": "os.system", "command": "touch hit"}

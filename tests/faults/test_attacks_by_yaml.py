@@ -13,6 +13,8 @@ import yaml
 from gensweep.cli import main
 from gensweep.sweep.compose import CONF_DIR, composed
 
+pytestmark = pytest.mark.fault("F11", "O6", "O8")
+
 TINY = ("train_size=60", "budget.max_epochs=1", "measure=[error]")
 GROUPS = ("budget", "data", "hardware", "logger", "model", "optim", "protocol", "schedule")
 HIT = {

@@ -64,3 +64,19 @@ def test_a_figure_that_is_cut_off_is_old_or_new(finished, fault):
     assert not (finished.outputs / "report.html").exists()
     assert finished.plain(*words).ended() == 0
     fault.recovers()
+
+
+@pytest.mark.fault("F05")
+def test_two_processes_of_one_run_part_together(study, fault):
+    study.words = [*study.words[:-2], "seed=0", "hardware=ddp", "hardware.accelerator=cpu"]
+    driver = study.start(env=study.strikes(f"{PHASES['train']}=wait"))
+    study.waits()
+    driver.send(signal.SIGTERM)
+    study.go_on()
+    fault.ended(driver, 143)
+    (run,) = study.runs()
+    fault.happened(run.state()["state"] == "preempted")
+    assert completed(run.folder / "last.ckpt") >= 19
+    fault.leaves_nobody()
+    fault.says(driver.text, "asked to end by SIGTERM", "the same command goes on", "checkpoint")
+    fault.recovers()

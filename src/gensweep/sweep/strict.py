@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
 
 from gensweep.errors import InputError
@@ -20,30 +22,35 @@ _WORKED_OUT = ("runtime", "overrides", "mode", "searchpath")
 _OPEN = {"sweeper": ("params", "scales", "scale"), "job": ("name", "override_dirname", "id", "num")}
 
 
-_load_config = FileConfigSource.load_config
-
-
 def read_strictly() -> None:
     """Have Hydra look at every yaml file before it reads it, whoever asks for it.
 
-    A source of our own in its registry would not do: launchers hand that to workers, which have Hydra's.
+    Hydra loads its sources a second time, outside of the modules that one can import, and launchers hand its
+    registry to workers: so the methods of both are wrapped, and the registry stays as it is.
     """
-    FileConfigSource.load_config = load_config  # type: ignore
+    Plugins.instance()  # fills the registry
+    for source in (FileConfigSource, SourcesRegistry.instance().types["file"]):
+        if source.load_config.__module__ != __name__:
+            source.load_config = strict(source.load_config)  # type: ignore
 
 
-def load_config(source: FileConfigSource, config_path: str) -> ConfigResult:
-    """Read a file.
+def strict(load: Callable[[Any, str], ConfigResult]) -> Callable[[Any, str], ConfigResult]:
+    """The same reader of a file, after a look at it.
 
     Raises:
         InputError: It is too large, too deep, or refers to itself.
     """
-    path = Path(source.path, source._normalize_file_name(config_path))
-    if path.is_file():
-        try:
-            check_yaml(path.read_bytes())
-        except ValueError as error:
-            raise InputError(f"{path} cannot be read: {error}") from None
-    return _load_config(source, config_path)
+
+    def load_config(source: Any, config_path: str) -> ConfigResult:
+        path = Path(source.path, source._normalize_file_name(config_path))
+        if path.is_file():
+            try:
+                check_yaml(path.read_bytes())
+            except ValueError as error:
+                raise InputError(f"{path} cannot be read: {error}") from None
+        return load(source, config_path)
+
+    return load_config
 
 
 def check_interpolations(node: Any, where: str = "") -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gensweep.errors import Busy, Declined, InputError
-from gensweep.table.places import check_writable
+from gensweep.table.places import check_confined, check_writable
 from gensweep.verbs import parser
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ def dispatch(words: list[str]) -> int:
     """Hand the words to their verb: ``run`` and ``plan`` take overrides, the others options."""
     if words and words[0] in ("run", "plan"):
         return run(words[1:], dry=words[0] == "plan")
+    if words and words[0] in ("--yes", "--probe"):
+        raise InputError(f"{words[0]} comes after the verb: `gensweep {' '.join(words[1:2])} {words[0]} …`")
     args, rest = parser().parse_known_args(words)
     if args.verb == "measure":  # words may stand on both sides of an option
         args.words += [w for w in rest if not w.startswith("-")]
@@ -101,7 +103,10 @@ def dispatch(words: list[str]) -> int:
 
 def run(words: list[str], dry: bool) -> int:
     """``run`` and ``plan``."""
+    from gensweep.preemption import listen
     from gensweep.sweep.words import hydra, hydra_words, ordered
+
+    listen()
 
     args = hydra_words(words)
     if args.help:
@@ -133,12 +138,16 @@ def prepare(planned: Plan, args: argparse.Namespace) -> None:
     from gensweep.sweep.engine import LOCAL
     from gensweep.sweep.launch import try_out
 
-    check_writable(planned.store.outputs, [job.run.folder for job in planned.jobs])
+    todo = [job for job in planned.jobs if not job.finished()]
+    for job in planned.jobs:
+        check_confined(job.run.folder, planned.store.outputs)
+    if todo:
+        check_writable(planned.store.outputs)
     try_out(planned.jobs, planned.launcher)
     if not args.yes and planned.launcher == LOCAL:  # elsewhere other times hold and other people set limits
         from gensweep.sweep.ask import confirm
 
-        confirm(planned, [job for job in planned.jobs if not job.finished()])
+        confirm(planned, todo)
 
 
 def alone(job: Job) -> int:

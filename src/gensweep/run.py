@@ -62,13 +62,13 @@ def run(config: dict[str, Any], say: Callable[[str], None] = print) -> str:
         for name in stored.forget_damaged():
             say(f"{name} was damaged and is made again")
         stored.set_state("training")
-        if ranks.writes:
-            note_asked(stored, science(config))
-        data = load(config)
-        if data.note:
-            say(data.note)
-        model = network(config, data).to(ranks.device)
         try:
+            if ranks.writes:
+                note_asked(stored, science(config))
+            data = load(config)
+            if data.note:
+                say(data.note)
+            model = network(config, data).to(ranks.device)
             if stored.trained():
                 measure(config, loaded(stored, model, config["budget"]["target_loss"]), data, stored, say)
             else:

@@ -215,3 +215,15 @@ def test_a_setting_may_still_refer_to_another():
 def test_no_shipped_file_would_be_refused():
     for path in CONF_DIR.rglob("*.yaml"):
         assert not set("&*") & set(path.read_text().split()), path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# @package _global_\noutputs: /tmp/elsewhere\n",
+        "# @package _global_\ndata_dir: /tmp/elsewhere\n",
+        "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {outputs: elsewhere}}}\n",
+    ],
+)
+def test_no_yaml_file_says_where_files_are_written(text, capsys):
+    assert "write it on the command line" in refused(capsys, "experiment/e", text, "experiment=e")

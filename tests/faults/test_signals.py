@@ -25,7 +25,7 @@ def test_asked_to_end_it_does_and_the_same_command_goes_on(study, fault, phase, 
     study.waits()
     driver.send(number, to_all=number == signal.SIGINT)  # as a queue does it, and as a terminal
     study.go_on()
-    fault.ended(driver, 128 + number, *[-number] * (phase == "compose"))  # for a shell they are the same
+    fault.ended(driver, 128 + number)
     fault.happened()
     fault.leaves_nobody()
     fault.files_whole()

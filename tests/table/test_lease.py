@@ -169,3 +169,9 @@ def test_a_process_is_known_by_machine_number_and_birth():
     assert not is_here(me | {"machine": "another"})
     assert not is_alive({"pid": "x"})
     assert not is_alive({})
+
+
+def test_a_sign_of_life_from_the_future_is_none(tmp_path):
+    leave(tmp_path, ELSEWHERE, silent=-86_400)
+    with held(tmp_path):
+        pass

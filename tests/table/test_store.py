@@ -211,3 +211,31 @@ def test_light_verbs_import_nothing_heavy(modules, heavy):
     code = f"import sys, {modules}; print(sorted({heavy} & sys.modules.keys()))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (out.stdout, out.stderr) == ("[]\n", "")
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ({"state": "failed", "time": "x"}, {"state": "failed"}),
+        ({"state": "failed", "time": float("nan"), "pid": True}, {"state": "failed"}),
+        ({"state": "failed", "pid": [1], "host": {"a": 1}, "time": 5.0}, {"state": "failed", "time": 5.0}),
+        (
+            {"state": "failed", "reason": "\ud800 \x1b[2J\nnew"},
+            {"state": "failed", "reason": r"\ud800 \x1b[2J\nnew"},
+        ),
+        ({"state": 7}, {"state": "planned"}),
+    ],
+)
+def test_of_a_hostile_state_what_is_sound_is_kept_and_can_be_shown(run, said, kept):
+    run.folder.mkdir(parents=True, exist_ok=True)
+    (run.folder / "state.json").write_text(json.dumps(said))
+    assert run.state() == kept
+
+
+@pytest.mark.parametrize("name", ["state.json", "manifest.json"])
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(run, name):
+    run.folder.mkdir(parents=True, exist_ok=True)
+    (run.folder / name).unlink(missing_ok=True)
+    os.mkfifo(run.folder / name)
+    assert run.manifest() == {}
+    assert run.state() == {"state": "planned"}

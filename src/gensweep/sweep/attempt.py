@@ -17,7 +17,7 @@ from gensweep.preemption import Preempted, listen_to_parent
 from gensweep.sweep.ends import by_error
 from gensweep.sweep.orphans import die_with_maker, die_with_parent
 from gensweep.sweep.plan import Job, Plan
-from gensweep.table.atomic import is_full
+from gensweep.table.atomic import full, is_full
 from gensweep.table.store import WORKING
 
 FAILED, BAD_INPUT, BUSY = 1, 2, 75
@@ -68,10 +68,11 @@ def tried(job: Job) -> int:
 def failed(job: Job, error: Exception, place: Place) -> int:
     """Keep what went wrong; of several processes the first has the reason, the others only lost it."""
     who = f"process {place.rank + 1} of {place.world}: " if place.world > 1 else ""
-    end = by_error(error)
-    reason = f"{who}{end.reason}"
     log = job.run.folder / "log.txt"
-    if place.world == 1 or multiprocessing.parent_process() is None:  # else that one says it, once
+    nameless = is_full(error) and getattr(error, "filename", None) is None
+    end = by_error(full(log, 1) if nameless else error)  # a line that was printed
+    reason = f"{who}{end.reason}"
+    if multiprocessing.parent_process() is None or is_full(error):  # else that one says it, from the store
         print(f"{job.run_id} {end.state}: {reason}; log: {log}", file=sys.__stderr__)
     with contextlib.suppress(OSError):  # the disk may be what failed
         if place.world == 1 or job.run.state()["state"] not in ENDED:
@@ -124,10 +125,13 @@ def child(job: Job, place: Place, on_terminal: bool) -> None:
     die_with_maker()
     die_with_parent()
     listen_to_parent()
-    job.run.folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        if place.rank or not on_terminal:
-            log = stack.enter_context(open(job.run.folder / "log.txt", "a", buffering=1))
-            stack.enter_context(redirect_stdout(log))
-            stack.enter_context(redirect_stderr(log))
+        try:
+            job.run.folder.mkdir(parents=True, exist_ok=True)
+            if place.rank or not on_terminal:
+                log = stack.enter_context(open(job.run.folder / "log.txt", "a", buffering=1))
+                stack.enter_context(redirect_stdout(log))
+                stack.enter_context(redirect_stderr(log))
+        except OSError as error:
+            leave_together(failed(job, error, place))
         leave_together(attempt(job, place))

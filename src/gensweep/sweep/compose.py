@@ -74,6 +74,7 @@ def composed(
         raise InputError(f"--config-dir {config_dir}: there is no such folder")
     whole = _plain(_compose(overrides, config_dir))
     hydra_part = whole.pop("hydra")
+    _check_places(whole, overrides)
     check_launcher(chosen(hydra_part), hydra_part["launcher"], overrides)
     _check_hydra(hydra_part, overrides, config_dir)
     config = {"measure": {}, **whole}  # Hydra leaves an empty list of choices out
@@ -87,6 +88,14 @@ def composed(
     config = settings(config, reference, trusted(_granted(overrides), config), choices["model"])
     check_together(config)
     return config, hydra_part
+
+
+def _check_places(config: Mapping[str, Any], overrides: Sequence[str]) -> None:
+    """Refuse yaml files that say where files are read and written."""
+    said = {o.partition("=")[0].lstrip("+~") for o in overrides}
+    for key, shipped in (("outputs", "outputs"), ("data_dir", default_data_dir())):
+        if key not in said and config.get(key) != shipped:
+            raise InputError(f"{key}={config.get(key)} comes from a yaml file; write it on the command line")
 
 
 def _check_hydra(hydra_part: dict[str, Any], overrides: tuple[str, ...], config_dir: str | None) -> None:

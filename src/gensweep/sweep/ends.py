@@ -23,8 +23,7 @@ def by_error(error: Exception) -> End:
     """The end that an error is."""
     if is_full(error):
         assert isinstance(error, OSError)
-        where = error.filename or "its log"
-        return End("failed", f"{error.strerror}: {where}; make room, then the same command goes on")
+        return End("failed", f"{error.strerror}: {error.filename}; make room, then the same command goes on")
     first = (str(error).splitlines() or [""])[0]
     if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY):
         return End("oom", f"out of memory: {first or type(error).__name__}; {SMALLER}")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from gensweep.preemption import Preempted
 from gensweep.sweep.plan import Job
 from gensweep.sweep.task import RunFailed
 from gensweep.table.store import WORKING
@@ -32,7 +33,7 @@ def hand_over(launcher: Any, jobs: Sequence[Job], say: Callable[[Job, int], None
     with watched(jobs, say), every_result(name):
         try:
             returned = launcher.launch([job.overrides for job in jobs], 0)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Preempted):
             if name.startswith("hydra_submitit"):
                 print("submitit's jobs go on; scancel ends those of Slurm", file=sys.stderr)
             raise

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from gensweep.place import given
-from gensweep.preemption import listen
 from gensweep.sweep.attempt import BAD_INPUT, BUSY, DISK_FULL, FAILED, attempt, in_lockstep, leave_together
 from gensweep.sweep.engine import LOCAL
 from gensweep.sweep.extras import check_installed
@@ -31,7 +30,6 @@ def sweep(arguments: tuple[str, ...], launcher: Any, config_dir: str | None = No
     Raises:
         Preempted: This process was asked to end; the runs under way have had time for a checkpoint.
     """
-    listen()
     planned = plan(arguments, True, config_dir)
     here = getattr(launcher, "local", False)
     place = given(planned.jobs[0].config) if here else None
@@ -110,7 +108,6 @@ def verdict(planned: Plan) -> int:
 def start(job: Job) -> int:
     """Make one run, here or in the processes that its hardware asks for; returns the exit code."""
     place = given(job.config)
-    listen()
     if place:
         leave_together(attempt(job, place))
     hardware = job.config["hardware"]

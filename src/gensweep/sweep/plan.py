@@ -196,10 +196,13 @@ def _grid(hydra_part: Mapping[str, Any], typed: Sequence[Override]) -> list[list
         raise InputError(f"scale={scale}: this experiment has {', '.join(scales)}")
     lines = [f"{k}={v}" for part in (sweeper["params"], scales.get(scale, {})) for k, v in part.items()]
     own = _parsed(lines)
-    if any(o.key_or_group.partition(".")[0] == KEY for o in own):
-        raise InputError(f"{KEY} stands in the grid of a yaml file; write it on the command line")
+    for key in (KEY, "outputs", "data_dir"):
+        if any(o.key_or_group.partition(".")[0] == key for o in own):
+            raise InputError(f"{key} stands in the grid of a yaml file; write it on the command line")
     overrides = [*own, *typed]
     for override in overrides:  # expanding first would take all memory
+        if override.key_or_group == "outputs" and override.is_sweep_override():
+            raise InputError(f"{override.input_line} names several folders; all runs of a sweep lie in one")
         span = override.value()
         if isinstance(span, RangeSweep) and _length(span) > MOST_VALUES:
             raise InputError(

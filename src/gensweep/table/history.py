@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from gensweep.table.atomic import write_atomically
-from gensweep.table.plain import from_json
+from gensweep.table.plain import content_of, from_json
 from gensweep.table.store import Damaged, Run, Store
 
 ASKED = "asked.json"  # what a run was begun for; for people, nothing is decided by it
@@ -97,7 +97,7 @@ def note_asked(run: Run, science: dict[str, Any]) -> None:
 def asked(run: Run) -> dict[str, Any]:
     """The config of a run, trained or begun; empty where neither can be read."""
     with contextlib.suppress(OSError, ValueError):
-        found = from_json((run.folder / ASKED).read_bytes())
+        found = from_json(content_of(run.folder / ASKED))
         if found:
             return found
     with contextlib.suppress(OSError, ValueError, yaml.YAMLError, Damaged):

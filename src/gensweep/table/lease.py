@@ -21,7 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from gensweep.errors import Busy
-from gensweep.table.plain import from_json
+from gensweep.table.plain import content_of, from_json
 from gensweep.table.process import is_alive, is_here, myself
 
 TOUCHED = 10.0  # seconds between two signs of life
@@ -57,7 +57,7 @@ def held(folder: Path) -> Iterator[None]:
 def holder(folder: Path) -> dict[str, Any]:
     """What the lease says of who holds the run; empty where there is none, or it cannot be read."""
     try:
-        return from_json((folder / ".lease").read_bytes())
+        return from_json(content_of(folder / ".lease"))
     except (OSError, ValueError):
         return {}
 
@@ -75,7 +75,7 @@ def is_working(folder: Path, process: Mapping[str, Any]) -> bool:
         silent = time.time() - (folder / ".lease").stat().st_mtime
     except OSError:
         return False
-    return silent < LOST + SKEW
+    return abs(silent) < LOST + SKEW
 
 
 def _busy(folder: Path, process: Mapping[str, Any]) -> str:
@@ -127,7 +127,7 @@ class _Lease:
         process = holder(self.folder)
         if text and is_here(process):
             return is_alive(process)
-        return self._silence() < LOST
+        return abs(self._silence()) < LOST  # a sign of life from the future is none
 
     def _silence(self) -> float:
         """Seconds since the last sign of life, by the clock of whoever keeps the files."""
@@ -166,6 +166,6 @@ class _Lease:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return content_of(path)
     except OSError:
         return b""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import stat
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -50,6 +53,26 @@ def _events(content: bytes) -> Any:
         yield from yaml.parse(content, Loader=yaml.CSafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(" ".join(str(error).split())) from None
+
+
+def content_of(path: Path) -> bytes:
+    """What a file holds; of a pipe or a device nobody knows when it ends.
+
+    Raises:
+        OSError: There is none, or it is no file.
+    """
+    if stat.S_IFMT(path.stat().st_mode) not in (stat.S_IFREG, stat.S_IFDIR):  # a folder says so itself
+        raise OSError(errno.EINVAL, "it is no file", str(path))
+    return path.read_bytes()
+
+
+def printable(text: str) -> str:
+    r"""Text that neither moves the cursor nor begins a line of its own.
+
+    >>> printable("a\x1b[2J\nb")
+    'a\\x1b[2J\\nb'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def from_json(content: bytes) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from gensweep.errors import InputError
 from gensweep.sweep.identity import flatten
 from gensweep.sweep.spoken import span
 from gensweep.table.history import ASKED, Past, asked, history
+from gensweep.table.plain import printable
 from gensweep.table.store import WORKING, Run, Store
 
 AGAIN = "the same command goes on"
@@ -143,8 +144,9 @@ def cells_of(line: Line, ages: bool = True) -> list[str]:
     swept = " ".join(f"{key}={value}" for key, value in line.swept.items())
     age = f"{span(max(0, round(time.time() - line.time)))} ago" if line.time and ages else ""
     progress = "" if line.state == "done" else line.progress
-    why = "; ".join(part for part in (line.reason, line.advice) if part)
-    return [line.run_id, line.state, progress, swept, age, line.host or "", why]
+    known = AGAIN in line.reason or "smaller network" in line.reason
+    why = "; ".join(part for part in (line.reason, "" if known else line.advice) if part)
+    return [printable(text) for text in (line.run_id, line.state, progress, swept, age, line.host or "", why)]
 
 
 def summary(found: Sequence[Line], outputs: Path) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -20,7 +21,7 @@ from gensweep.errors import InputError
 from gensweep.table.atomic import sha256, write_atomically
 from gensweep.table.lease import held, is_working
 from gensweep.table.places import check_confined
-from gensweep.table.plain import from_json, from_yaml
+from gensweep.table.plain import content_of, from_json, from_yaml, printable
 from gensweep.table.process import myself
 
 WORKING = ("training", "measuring")
@@ -95,7 +96,7 @@ class Run:
         """
         expected = self.manifest().get(name)
         path = self.folder / name
-        content = path.read_bytes() if path.is_file() else b""
+        content = content_of(path) if path.is_file() else b""
         if sha256(content) != expected:
             raise Damaged(f"{path} is damaged: its SHA-256 is not the one that was committed")
         return content
@@ -145,8 +146,8 @@ class Run:
 
     def state(self) -> dict[str, Any]:
         """What the run is doing, or how it ended; ``planned`` before it begins."""
-        state = _mapping(self.folder / "state.json")
-        if not isinstance(state.get("state"), str):
+        state = _said(_mapping(self.folder / "state.json"))
+        if "state" not in state:
             return {"state": "planned"}
         if state["state"] in WORKING and not is_working(self.folder, state):
             state["state"] = "interrupted"
@@ -161,9 +162,23 @@ class Run:
 def _mapping(path: Path) -> dict[str, Any]:
     """The JSON object in a file; empty where there is none, or something else."""
     try:
-        return from_json(path.read_bytes())
+        return from_json(content_of(path))
     except (OSError, ValueError):
         return {}
+
+
+_KINDS = {
+    "pid": int,
+    "time": float,
+    **dict.fromkeys(("state", "progress", "reason", "host", "machine", "born"), str),
+}
+
+
+def _said(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a state has the kind that it ought to have, in text that can be shown."""
+    sound = {k: v for k, v in record.items() if isinstance(v, _KINDS.get(k, ())) and v not in (True, False)}
+    shown = {k: printable(v) if isinstance(v, str) else v for k, v in sound.items()}
+    return {k: v for k, v in shown.items() if not isinstance(v, float) or math.isfinite(v)}
 
 
 @dataclass(frozen=True)

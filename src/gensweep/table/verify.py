@@ -10,7 +10,7 @@ from pathlib import Path
 from gensweep.sweep.spoken import count
 from gensweep.table.atomic import sha256
 from gensweep.table.history import ASKED
-from gensweep.table.plain import from_json
+from gensweep.table.plain import content_of, from_json, printable
 from gensweep.table.store import TRAINED, WORKING, Run, Store
 
 # What lies in the folder of a run beside what it commits; LAST and KEEPING of a training under way.
@@ -40,7 +40,7 @@ class Finding:
     damage: bool = True
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.what}; {self.advice}"
+        return printable(f"{self.path}: {self.what}; {self.advice}")
 
 
 def show(outputs: Path) -> int:
@@ -90,7 +90,7 @@ def _wrong(run: Run, name: str, expected: str) -> str:
     """What is wrong with a committed file; nothing when it is as it was."""
     path = run.folder / name
     try:
-        content = path.read_bytes()
+        content = content_of(path)
     except FileNotFoundError:
         return "is missing"
     except NotADirectoryError:
@@ -130,7 +130,7 @@ def _under_way(run: Run) -> Iterator[Finding]:
 
 def _sealed(path: Path) -> bool:
     try:
-        raw = path.read_bytes()
+        raw = content_of(path)
     except OSError:
         return False
     return len(raw) > DIGEST and hashlib.sha256(raw[DIGEST:]).digest() == raw[:DIGEST]
@@ -155,7 +155,7 @@ def _leftovers(run: Run) -> Iterator[Finding]:
 def _experiments(outputs: Path) -> Iterator[Finding]:
     for path in sorted((outputs / "experiments").glob("*.json")):
         try:
-            members = from_json(path.read_bytes())
+            members = from_json(content_of(path))
         except (OSError, ValueError):
             members = {}
         if not members:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -50,6 +51,6 @@ class Progress(Callback):
         assert isinstance(pl_module, Task)
         if time.monotonic() - self.said >= 1 and trainer.current_epoch > 0:
             self.said = time.monotonic()
-            self.say(
-                f"epoch {trainer.current_epoch}/{trainer.max_epochs}, clean loss {pl_module.clean_loss:.4g}"
-            )
+            checked = math.isfinite(pl_module.clean_loss)  # it is not before the first check
+            loss = f", clean loss {pl_module.clean_loss:.4g}" if checked else ""
+            self.say(f"epoch {trainer.current_epoch}/{trainer.max_epochs}{loss}")

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
+from gensweep.table.plain import content_of
+
 _DIGEST = 32
 
 
@@ -54,7 +56,7 @@ def payload(path: Path) -> bytes:
     Raises:
         ValueError: They do not match their hash.
     """
-    raw = path.read_bytes()
+    raw = content_of(path)
     if hashlib.sha256(raw[_DIGEST:]).digest() != raw[:_DIGEST]:
         raise ValueError(f"{path} is damaged: its SHA-256 does not match")
     return raw[_DIGEST:]

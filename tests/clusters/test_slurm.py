@@ -228,20 +228,22 @@ def test_two_nodes_that_lose_their_places_go_on_and_end_with_the_same_bits(slurm
     same(tmp_path, undisturbed_pair)
 
 
-def test_a_run_longer_than_its_place_in_the_queue_goes_on_in_the_next(slurm, undisturbed, tmp_path):
-    """A minute at most, and the signal soon after its beginning."""
+def test_a_run_longer_than_its_place_in_the_queue_goes_on_in_the_next(slurm, tmp_path):
+    """A minute at most, and the signal soon after its beginning; training takes longer than that anywhere."""
+    words = [*LONG, "budget.max_epochs=6000"]
     limit = ["hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=50"]
-    driver = started(slurm, tmp_path, *LONG, *limit)
+    driver = started(slurm, tmp_path / "disturbed", *words, *limit)
     try:
-        run = first_training(tmp_path)
+        run = first_training(tmp_path / "disturbed")
         (job,) = slurm.jobs()
-        out, err = driver.communicate(timeout=400)
+        out, err = driver.communicate(timeout=600)
         assert driver.returncode == 0, out + err
         assert restarts(slurm, job) >= 1
     finally:
         driver.kill()
     assert epochs_never_go_back(run)
-    same(tmp_path, undisturbed)
+    done(tmp_path / "undisturbed", *words)
+    same(tmp_path / "disturbed", tmp_path / "undisturbed")
 
 
 def test_nothing_of_the_cluster_is_left(tmp_path):

@@ -83,6 +83,17 @@ def test_a_finished_run_returns_at_once_without_torch(folder):
     assert only_run(folder).manifest() == before
 
 
+def test_a_finished_run_needs_no_folder_that_takes_files(here, monkeypatch, capsys):
+    def refuse(**place):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("gensweep.table.places.tempfile.TemporaryFile", refuse)
+    for words, code in ((TINY.split(), 0), ([*TINY.split(), "seed=99"], 2)):
+        with pytest.raises(SystemExit) as end:
+            main(["run", *words])
+        assert end.value.code == code
+
+
 def test_measure_adds_a_measure_and_does_not_train(folder):
     run = only_run(folder)
     before, moment = run.manifest(), (run.folder / "solution.safetensors").stat().st_mtime_ns

@@ -1,9 +1,12 @@
 """A file is there whole or not at all, whatever call is the last one."""
 
 import os
+import shutil
+from types import SimpleNamespace
 
 import pytest
 
+from gensweep.table.atomic import full
 from gensweep.table.store import write_atomically
 
 
@@ -46,3 +49,12 @@ def test_the_temporary_file_lies_in_the_same_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", lambda a, b: (moved.append(os.path.dirname(a)), replace(a, b)))
     write_atomically(tmp_path / "a", b"new")
     assert moved == [str(tmp_path)]
+
+
+@pytest.mark.parametrize(
+    ("files", "left", "words"), [(12, 0, "as many files as it can"), (0, 0, "bytes needed")]
+)
+def test_a_disk_without_room_for_another_file_says_so(tmp_path, monkeypatch, files, left, words):
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_files=files, f_favail=left))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10**9))
+    assert words in full(tmp_path / "file", 5).strerror

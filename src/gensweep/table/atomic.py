@@ -49,7 +49,8 @@ def is_full(error: BaseException) -> bool:
 
 def full(path: Path, needed: int) -> OSError:
     """The error of a disk without room for so many bytes at a path."""
-    if os.statvfs(path.parent).f_favail == 0:
+    disk = os.statvfs(path.parent)
+    if disk.f_files and not disk.f_favail:  # some count none at all
         return OSError(errno.ENOSPC, "disk full: it holds as many files as it can", str(path))
     free = shutil.disk_usage(path.parent).free
     return OSError(errno.ENOSPC, f"disk full: {needed:,} bytes needed, {free:,} free", str(path))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from gensweep.errors import InputError
@@ -42,16 +41,14 @@ def check_confined(folder: Path, root: Path) -> None:
             raise InputError(f"{place} is a link, or below one, to {found}, outside {root}; remove that link")
 
 
-def check_writable(outputs: Path, runs: Sequence[Path] = ()) -> None:
+def check_writable(outputs: Path) -> None:
     """Find out now, not after hours of training, that runs cannot be written there.
 
     Args:
         outputs: Where everything goes.
-        runs: The folders in it that will be written to.
 
     Raises:
-        InputError: The folder, or the nearest one above it, is none or takes no files; or one in it is a
-            way out.
+        InputError: The folder, or the nearest one above it, is none or takes no files.
     """
     place = outputs.absolute()
     deepest = place / "runs" / ("0" * 12) / "rows" / ("x" * 64)
@@ -64,5 +61,3 @@ def check_writable(outputs: Path, runs: Sequence[Path] = ()) -> None:
     except OSError as error:
         why = f"{place} takes no files ({error.strerror})"
         raise InputError(f"outputs={outputs}: {why}; choose another folder") from None
-    for folder in runs:
-        check_confined(folder, outputs)

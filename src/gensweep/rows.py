@@ -150,6 +150,12 @@ QUANTITIES: dict[str, dict[str, str]] = {
         "evaluations": "gradients",
     },
     "boundary": {"probability": "fraction", "train_point": "class"},
+    "perturbed_boundary": {
+        "loss": "nats",
+        "accuracy": "fraction",
+        "curvature": "nats/metric unit²",
+        "probability": "fraction",
+    },
 }
 
 KEY = ("run_id", "measure", "quantity", "split", "index", "x", "y")

@@ -155,6 +155,7 @@ QUANTITIES: dict[str, dict[str, str]] = {
         "accuracy": "fraction",
         "curvature": "nats/metric unit²",
         "probability": "fraction",
+        "train_point": "class",
     },
 }
 

@@ -47,8 +47,7 @@ class Boundary:
         probability = Risk(solution, grid, data).logits(solution.theta_P).double().softmax(1)[:, 1]
         for (x, y), p in zip(grid.x.tolist(), probability.tolist(), strict=True):
             yield Row("probability", p, x=x, y=y)
-        for i, ((x, y), label) in enumerate(zip(data.train.x.tolist(), data.train.y.tolist(), strict=True)):
-            yield Row("train_point", label, split="train", index=i, x=x, y=y)
+        yield from train_points(data)
 
 
 def in_a_plane(data: Data) -> bool:
@@ -62,3 +61,9 @@ def square(points: int, span: float) -> Split:
     grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
     nothing = np.zeros(len(grid), dtype=np.int64)
     return Split(grid, nothing, nothing)
+
+
+def train_points(data: Data) -> Iterator[Row]:
+    """Where the training examples lie, with their class."""
+    for i, ((x, y), label) in enumerate(zip(data.train.x.tolist(), data.train.y.tolist(), strict=True)):
+        yield Row("train_point", label, split="train", index=i, x=x, y=y)

@@ -17,7 +17,7 @@ from gensweep.geometry.lanczos import largest, relative
 from gensweep.geometry.metric import Metric, filterwise, li_direction
 from gensweep.geometry.risk import Risk, SmoothLoss
 from gensweep.geometry.solution import Solution
-from gensweep.measures.boundary import NO_PLANE, in_a_plane, square
+from gensweep.measures.boundary import NO_PLANE, in_a_plane, square, train_points
 from gensweep.rng import Stream
 from gensweep.rows import Row, not_applicable
 
@@ -32,7 +32,7 @@ class PerturbedBoundary:
     Yields at each step, with c in ``x``, ``loss`` and ``accuracy`` on the training set and ``curvature``, the
     largest eigenvalue of the Hessian of that loss in the ``filter`` metric of θ*: in its unit, a step of
     length 1 changes a typical filter by its own norm. And the ``probability`` of class 1 at each input
-    (``x``, ``y``) of a square.
+    (``x``, ``y``) of a square, and the ``train_point``s with their class.
 
     Args:
         steps: From θ* to the farthest point; with k = 0 there is one map more.
@@ -79,6 +79,7 @@ class PerturbedBoundary:
             yield Row(**remembered(curvature, train, point_P, metric, k, c, rng, total=self.steps + 1))
             for (x, y), p in zip(places, probabilities(plane, point_P), strict=True):
                 yield Row("probability", p, index=k, x=x, y=y)
+        yield from train_points(data)
 
 
 def probabilities(plane: Risk, point_P: Tensor) -> list[float]:

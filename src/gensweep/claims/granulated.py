@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from gensweep.claims.statistic import RESAMPLES, Estimate, kendall, wilson
+from gensweep.claims.statistic import LEAST, RESAMPLES, Estimate, kendall, wilson
 
 LEAST_PAIRS = 5  # of an environment, before its errors are counted
 
@@ -53,13 +53,15 @@ def interval(taus: Sequence[np.ndarray]) -> Estimate:
     """
     taus = [t for t in taus if len(t)]
     n = sum(map(len, taus))
-    if n < 3:
+    if not n:
         return Estimate(np.nan, np.nan, np.nan, n)
+    middle = round(float(np.mean([t.mean() for t in taus])), 12)
+    if n < LEAST:
+        return Estimate(middle, np.nan, np.nan, n)
     rng = np.random.default_rng(0)
     drawn = np.mean([t[rng.integers(len(t), size=(RESAMPLES, len(t)))].mean(1) for t in taus], axis=0)
     low, high = np.quantile(drawn, [0.025, 0.975])
-    middle = float(np.mean([t.mean() for t in taus]))
-    return Estimate(round(middle, 12), round(float(low), 12), round(float(high), 12), n)
+    return Estimate(middle, round(float(low), 12), round(float(high), 12), n)
 
 
 def environments(

@@ -18,7 +18,7 @@ from gensweep.figures.base import DOUBLE, counted, numbers, runs
 
 TITLE = "Rank correlation of every measure with the gap"
 ALT = (
-    "A matrix of Kendall's tau, one row per measure, one column per knob that moved; one colour where the "
+    "A matrix of Kendall's tau, a row per measure and a column per knob that moved; one colour where a "
     "measure rises with the generalisation gap and another where it falls, with the number in each cell; beside "
     "it the granulated tau of each measure with its interval, and the share of pairs of runs that it orders "
     "wrongly in its worst environment."
@@ -29,8 +29,8 @@ MEASURES = {
     "1 / margin": ("margin", "margin_p05", -1),
     "ℓ₂ norm ‖θ‖": ("norms", "l2_norm", 1),
     "distance ‖θ − θ₀‖": ("norms", "l2_distance", 1),
-    "∏‖W‖²_F / γ²": ("norms", "log10_l2", 1),
-    "∏‖W‖²₂ / γ²": ("norms", "log10_spectral", 1),
+    r"$\prod\Vert W\Vert_F^2\,/\,γ^2$": ("norms", "log10_l2", 1),
+    r"$\prod\Vert W\Vert_2^2\,/\,γ^2$": ("norms", "log10_spectral", 1),
     "ℓ₁ path / γ²": ("path_norms", "log10_l1_path", 1),
     "ℓ₂ path / γ²": ("path_norms", "log10_l2_path", 1),
     "box sharpness": ("box_sharpness", "neyshabur_sharpness", 1),
@@ -66,7 +66,7 @@ TOGETHER = (
 def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """The figure, and one row per measure and sweep: τ with its interval, or the worst sign error.
 
-    Error: Intervals resample groups of runs that differ in one knob; runs, for the pooled τ.
+    Error: Intervals resample groups that differ in one knob; for the pooled τ, runs.
 
     Source: Jiang et al. 2020 (1912.02178), granulated Kendall; Dziugaite et al. 2020 (2010.11924), worst case.
     """
@@ -154,6 +154,7 @@ def cells(axes: Axes, drawn: pd.DataFrame, knobs: list[str], labels: list[str]) 
     axes.xaxis.tick_top()
     axes.set_yticks(range(len(labels)), labels)
     axes.tick_params(length=0)
+    axes.grid(False)
     axes.spines[:].set_visible(False)
 
 
@@ -164,6 +165,8 @@ def bars(axes: Axes, points: pd.DataFrame, labels: list[str], title: str, chance
     axes.axvline(chance, color="0.7", linewidth=0.8, zorder=0)
     axes.hlines(place, found["low"], found["high"], color=matplotlib.colormaps["PuOr"](0.95), linewidth=1)
     axes.plot(found["value"], place, "o", color=matplotlib.colormaps["PuOr"](0.95), markersize=3.5)
+    if found["value"].isna().all():
+        axes.text(0.5, 0.5, "too few pairs", transform=axes.transAxes, ha="center", rotation=90)
     axes.set_xlabel(title)
     axes.tick_params(left=False)
 
@@ -179,8 +182,8 @@ def said(drawn: pd.DataFrame, fitted: pd.DataFrame, missed: int) -> dict[str, An
     footnote = (
         f"Kendall’s τ with the gap (test − train error), n = {n} runs; 95 % intervals"
         + (f"; {counted(range(missed), 'did not reach the target loss')}" if missed else "")
-        + "\nworst environment: two values of one knob, pairs whose gaps differ by over two standard errors; "
-        f"{unsound} runs have numbers that are bounds or not converged"
+        + "\nworst environment: two values of one knob; pairs count whose gaps are two standard errors apart"
+        f"\n{unsound} runs have numbers that are bounds or not converged"
     )
     caption = (
         f"Granulated τ: {granulated[least]:+.2f} ({least}) to {granulated[best]:+.2f} ({best}); "

@@ -74,7 +74,7 @@ def environments(
     for knob in knobs:
         wrong: dict[tuple[str, str], list[bool]] = {}
         for part in groups(runs, knob, alike):
-            for (_, a), (_, b) in combinations(part.sort_values(knob).iterrows(), 2):
+            for a, b in combinations(part.sort_values(knob).to_dict("records"), 2):
                 apart = b["gap"] - a["gap"]
                 if abs(apart) > 2 * np.hypot(a["gap_stderr"], b["gap_stderr"]):
                     pair = str(a[knob]), str(b[knob])

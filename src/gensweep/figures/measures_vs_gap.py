@@ -18,8 +18,8 @@ from gensweep.figures.base import DOUBLE, counted, numbers, runs
 
 TITLE = "Rank correlation of every measure with the gap"
 ALT = (
-    "A matrix of Kendall's tau, a row per measure and a column per knob that moved; one colour where a "
-    "measure rises with the generalisation gap and another where it falls, with the number in each cell; beside "
+    "A matrix of Kendall's tau, a row per measure, a column per knob that moved; one colour where "
+    "a measure rises with the generalisation gap, another where it falls, the number in each cell; beside "
     "it the granulated tau of each measure with its interval, and the share of pairs of runs that it orders "
     "wrongly in its worst environment."
 )
@@ -66,9 +66,9 @@ TOGETHER = (
 def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """The figure, and one row per measure and sweep: τ with its interval, or the worst sign error.
 
-    Error: Intervals resample groups that differ in one knob; for the pooled τ, runs.
+    Error: Intervals resample groups that differ in one knob; the pooled τ, runs.
 
-    Source: Jiang et al. 2020 (1912.02178), granulated Kendall; Dziugaite et al. 2020 (2010.11924), worst case.
+    Source: Jiang et al. 2020 (1912.02178), granulated τ; Dziugaite et al. 2020 (2010.11924), worst case.
     """
     fitted, missed = of_target(table)
     drawn = pd.DataFrame(rows(fitted))

@@ -21,8 +21,9 @@ from gensweep.ranks import current
 from gensweep.rng import Stream
 from gensweep.rows import Row, checked
 from gensweep.shared import shared
-from gensweep.solutions import State, along, beginning, loaded, other_end, put, saved, state
+from gensweep.solutions import State, along, beginning, loaded, other_ends, put, saved, state
 from gensweep.sweep.identity import data_seed, fingerprint, run_id, science, shards
+from gensweep.sweep.other import check_ends
 from gensweep.table.history import note_asked
 from gensweep.table.provenance import provenance
 from gensweep.table.shards import encoded
@@ -174,7 +175,9 @@ def measure(config, solution: Solution, data: Data, stored: Run, say) -> None:
         stored.set_state("measuring", progress=name)
         started = time.monotonic()
         settings = config["measure"][name]
-        estimate = part(settings)(**other_end(settings, solution, Store(Path(config["outputs"]))))
+        store = Store(Path(config["outputs"]))
+        check_ends(name, settings, stored, store)
+        estimate = part(settings)(**other_ends(settings, solution, store))
         with kept_in(blocks(name, shard, stored)) as before:
             rows = checked(name, estimate(solution, data, Stream(MEASURE_SEED).child("measure", name)))
         seconds = time.monotonic() - started + before.earlier

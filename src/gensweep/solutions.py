@@ -124,15 +124,22 @@ def passed_by(run: Run) -> dict[int, State]:
     return passed
 
 
-def other_end(settings: dict[str, Any], solution: Solution, store: Store) -> dict[str, Solution]:
-    """The solution whose run a measure names as its ``other``; nothing when it names none.
+def other_ends(settings: dict[str, Any], solution: Solution, store: Store) -> dict[str, Any]:
+    """The solutions of the runs that a measure names: its ``other``, its ``ends``.
 
     Raises:
         Damaged: A file does not match its hash.
     """
-    if settings.get("other", "init") == "init":
-        return {}
-    return {"other": loaded(store.run(settings["other"]), copy.deepcopy(solution.model), None)}
+
+    def of(name: str) -> Solution:
+        return loaded(store.run(name), copy.deepcopy(solution.model), None)
+
+    found: dict[str, Any] = {}
+    if settings.get("other", "init") != "init":
+        found["other"] = of(settings["other"])
+    if settings.get("ends"):
+        found["ends"] = [of(name) for name in settings["ends"]]
+    return found
 
 
 def _named(solution: Solution, theta_P: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -10,7 +10,7 @@ from tests.waiting import wait_for
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 SLICE = "gensweep.geometry.risk:Risk.loss_and_accuracy@4"
 PHASES = {
-    "compose": "gensweep.sweep.plan:_grid@1",
+    "compose": "gensweep.sweep.grid:grid@1",
     "train": "gensweep.train.task:Task.update@20",
     "measure": SLICE,
     "write": "gensweep.table.atomic:sha256@1",

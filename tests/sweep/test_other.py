@@ -150,4 +150,5 @@ def test_a_run_that_is_yet_to_be_trained_names_no_other(runs, capsys, verb):
         main([verb, *TINY[:3], "measure=[interpolation]", "measure.interpolation.other=abc"])
     assert left.value.code == 2
     said = capsys.readouterr().err
-    assert "measure.interpolation.other=abc names a run; once both are trained, `gensweep measure RUN" in said
+    assert "measure.interpolation: abc is no run that is trained; in a sweep say how it differs" in said
+    assert "`gensweep measure RUN measure=interpolation`" in said

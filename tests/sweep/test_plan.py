@@ -88,9 +88,9 @@ def test_one_more_measure_is_a_run_to_go_on_with_under_the_same_name(sweep):
     assert (more.run_id, job.finished(), more.finished()) == (job.run_id, True, False)
 
 
-def test_a_grid_over_measures_is_refused(sweep):
+def test_a_grid_over_the_settings_of_a_measure_is_refused(sweep):
     with pytest.raises(InputError, match="measures are not swept over, name them in one list"):
-        sweep("measure=[error],[norms]")
+        sweep("measure=[slice]", "measure.slice.points=3,5")
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "outcome.json", "rows"])

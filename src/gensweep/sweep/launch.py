@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gensweep.place import given
@@ -38,12 +38,32 @@ def sweep(arguments: tuple[str, ...], launcher: Any, config_dir: str | None = No
     remember(planned)
     todo = [job for job in planned.jobs if not job.finished()]
     print(listing(planned, len(todo)), flush=True)
-    if todo and here:
-        launcher.launch([job.overrides for job in ordered(todo, planned.jobs)], 0)
-    elif todo:
-        started, todo = time.monotonic(), ordered(todo, planned.jobs)
-        hand_over(launcher, todo, lambda job, n: report(job, n, len(todo), started))
+    while ready := next_ones(todo):
+        todo = [job for job in todo if job not in ready]
+        jobs = ordered(ready, planned.jobs)
+        if here:
+            launcher.launch([job.overrides for job in jobs], 0)
+        else:
+            hand_over(launcher, jobs, reporter(len(jobs)))
+    for job in todo:
+        lost = " and ".join(job.lacking())
+        print(f"{job.run_id} was not started: it goes on from {lost}, which is not trained", file=sys.stderr)
     return verdict(planned)
+
+
+def next_ones(todo: Sequence[Job]) -> list[Job]:
+    """The jobs that may begin: what they need is trained, and no other of the same run goes before."""
+    ready: dict[str, Job] = {}
+    for job in todo:
+        if not job.lacking():
+            ready.setdefault(job.run_id, job)
+    return list(ready.values())
+
+
+def reporter(total: int) -> Callable[[Job, int], None]:
+    """Says how each of so many runs ended, from now on."""
+    started = time.monotonic()
+    return lambda job, n: report(job, n, total, started)
 
 
 def try_out(jobs: Sequence[Job], launcher: str = LOCAL) -> None:
@@ -82,7 +102,9 @@ def listing(planned: Plan, todo: int) -> str:
 def remember(planned: Plan) -> None:
     """Note the members of an experiment, so that its table can be collected later."""
     if planned.experiment:
-        members = {job.run_id: sorted(job.shards.values()) for job in planned.jobs}
+        members: dict[str, list[str]] = {}
+        for job in planned.jobs:
+            members[job.run_id] = sorted({*members.get(job.run_id, ()), *job.shards.values()})
         planned.store.remember_experiment(planned.experiment, members)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from safetensors.numpy import load
@@ -36,14 +37,57 @@ def resolved(measures: dict[str, Any], run: Run, store: Store) -> dict[str, Any]
     return found
 
 
-def named(measures: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def named(measures: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The measures that name a run."""
     return {name: s for name, s in measures.items() if s.get("other", "init") != "init"}
+
+
+def check_named(measures: Mapping[str, Any], store: Store, needs: Collection[str]) -> None:
+    """Whether the runs that measures name are trained, or will be.
+
+    Args:
+        measures: Measure → settings, of a run that need not be trained itself.
+        store: Where the others are.
+        needs: Names of runs that will be trained before.
+
+    Raises:
+        InputError: One is not.
+    """
+    for name, settings in measures.items():
+        others = [settings["other"]] if name in named(measures) else []
+        for other in (o for o in (*others, *settings.get("ends", ())) if o not in needs):
+            if not re.fullmatch("[0-9a-f]{12}", other) or not store.run(other).trained():
+                raise InputError(
+                    f"measure.{name}: {other} is no run that is trained; in a sweep say how it differs, "
+                    f"'with batch_size=256', or once both are trained `gensweep measure RUN measure={name}`"
+                )
+
+
+def check_ends(measure: str, settings: Mapping[str, Any], run: Run, store: Store) -> None:
+    """Hold the runs that a measure names against the one that is measured, now that all are trained.
+
+    Raises:
+        InputError: One is not trained, or no line leads there.
+    """
+    if settings.get("other", "init") != "init":
+        _check(run, store.run(settings["other"]), f"measure.{measure}.other={settings['other']}")
+    for end in settings.get("ends", ()):
+        _check_network(run, store.run(end), f"measure.{measure}.ends")
 
 
 def _check(run: Run, other: Run, setting: str) -> None:
     if other.run_id == run.run_id:
         raise InputError(f"{setting} is run {run.run_id} itself; name another one, or init")
+    _check_network(run, other, setting)
+    if _examples(run) != _examples(other):
+        raise InputError(
+            f"{setting}: run {other.run_id} has other training or test examples than run {run.run_id}; "
+            "data, sizes, labels and the seed that draws them must be the same, as in runs that differ in "
+            "batch_size, optim or budget"
+        )
+
+
+def _check_network(run: Run, other: Run, setting: str) -> None:
     if not other.trained():
         raise InputError(
             f"{setting}: run {other.run_id} has no undamaged solution; it is {other.state()['state']}"
@@ -52,12 +96,6 @@ def _check(run: Run, other: Run, setting: str) -> None:
         raise InputError(
             f"{setting}: run {other.run_id} has another network than run {run.run_id}; "
             "model and precision must be the same"
-        )
-    if _examples(run) != _examples(other):
-        raise InputError(
-            f"{setting}: run {other.run_id} has other training or test examples than run {run.run_id}; "
-            "data, sizes, labels and the seed that draws them must be the same, as in runs that differ in "
-            "batch_size, optim or budget"
         )
 
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, RangeSweep
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from hydra.utils import instantiate
 
@@ -22,14 +18,12 @@ from gensweep.errors import InputError
 from gensweep.sweep import identity
 from gensweep.sweep.compose import composed, composer
 from gensweep.sweep.engine import LOCAL, check_jobs, chosen, refuse_alone
-from gensweep.sweep.other import named
+from gensweep.sweep.grid import experiment, grid, refuse_sweeps, typed, without_sweeps
+from gensweep.sweep.other import check_named
+from gensweep.sweep.references import settled
 from gensweep.sweep.sizes import sized
 from gensweep.sweep.start import check_start, resolved
-from gensweep.sweep.trusted import KEY
-from gensweep.sweep.words import as_text
 from gensweep.table.store import DIVERGED, Run, Store
-
-MOST_VALUES = 10_000  # in one range of a grid
 
 
 @dataclass(frozen=True)
@@ -39,10 +33,12 @@ class Job:
     Args:
         overrides: The command line that composes it alone.
         config: Its whole config, checked.
+        needs: Names of the runs that must be trained before it begins.
     """
 
     overrides: tuple[str, ...]
     config: dict[str, Any]
+    needs: tuple[str, ...] = ()
 
     @property
     def run_id(self) -> str:
@@ -64,6 +60,11 @@ class Job:
         if self.run.diverged():
             return self.run.has("config.yaml", f"rows/{DIVERGED}.parquet")
         return self.run.has(*(f"rows/{s}.parquet" for s in self.shards.values())) and self.run.trained()
+
+    def lacking(self) -> list[str]:
+        """The names of the runs that it needs and that are not trained."""
+        store = Store(Path(self.config["outputs"]))
+        return [name for name in self.needs if not store.run(name).trained()]
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,8 @@ def plan(overrides: Sequence[str], multirun: bool = False, config_dir: str | Non
         InputError: The first thing wrong with any job.
     """
     with composer():
-        typed = _typed(overrides)
-        fixed = _without_sweeps(typed)
+        words = typed(overrides)
+        fixed = without_sweeps(words)
         _, hydra_part = composed(fixed, config_dir)
         if multirun or hydra_part["mode"] == RunMode.MULTIRUN:
             # Hydra hands its sweeper the overrides without its own; the same grid is not composed twice.
@@ -113,43 +114,72 @@ def plan(overrides: Sequence[str], multirun: bool = False, config_dir: str | Non
             hardware = [job.config["hardware"] for job in swept.jobs]
             check_jobs(chosen(hydra_part), hydra_part["launcher"], hardware)
             return replace(swept, launcher=chosen(hydra_part))
-        _refuse_sweeps(typed)
+        refuse_sweeps(words)
         refuse_alone(chosen(hydra_part))
         return Plan((point(fixed, config_dir),), False)
 
 
 @functools.cache
 def _swept(overrides: tuple[str, ...], config_dir: str | None) -> Plan:
-    typed = _typed(overrides)
-    _, hydra_part = composed(_without_sweeps(typed), config_dir)
-    points = _grid(hydra_part, typed)
-    jobs: dict[str, Job] = {}
+    words = typed(overrides)
+    _, hydra_part = composed(without_sweeps(words), config_dir)
+    points = grid(hydra_part, words)
+    jobs: dict[tuple[str, ...], Job] = {}
     elsewhere = False
-    for job in (point(tuple(p), config_dir) for p in points):
-        if jobs.setdefault(job.run_id, job).shards != job.shards:
-            raise InputError(
-                f"two points of the grid measure run {job.run_id} differently ({' '.join(job.overrides)}); "
-                "measures are not swept over, name them in one list"
-            )
-        elsewhere |= jobs[job.run_id].config["hardware"] != job.config["hardware"]
+    for job in (_referring(tuple(p), config_dir) for p in points):
+        first = jobs.setdefault((job.run_id, *sorted(job.shards.values())), job)
+        elsewhere |= first.config["hardware"] != job.config["hardware"]
+    _refuse_two_settings(jobs.values())
+    _refuse_strangers(jobs.values())
     return Plan(
-        tuple(jobs.values()), True, len(points) - len(jobs), _experiment(hydra_part), elsewhere=elsewhere
+        tuple(jobs.values()), True, len(points) - len(jobs), experiment(hydra_part), elsewhere=elsewhere
     )
 
 
+def _referring(words: tuple[str, ...], config_dir: str | None) -> Job:
+    """The job of a point of the grid, which may refer to others of the same sweep."""
+    line, needs = settled(words, lambda other: point(other, config_dir).run_id)
+    return point(line, config_dir, needs) if needs else point(line, config_dir)
+
+
+def _refuse_two_settings(jobs: Iterable[Job]) -> None:
+    """A run may be measured in several places of a grid, by each measure in one way."""
+    seen: dict[tuple[str, str], str] = {}
+    for job in jobs:
+        for measure, shard in job.shards.items():
+            if seen.setdefault((job.run_id, measure), shard) != shard:
+                raise InputError(
+                    f"two points of the grid measure run {job.run_id} differently "
+                    f"({' '.join(job.overrides)}); measures are not swept over, name them in one list"
+                )
+
+
+def _refuse_strangers(jobs: Collection[Job]) -> None:
+    """What a run of the sweep refers to is made by the sweep, or was."""
+    names = {job.run_id for job in jobs}
+    for job in jobs:
+        if job.run_id in job.needs:
+            raise InputError(f"{' '.join(job.overrides)}: this run refers to itself; name another one")
+        for name in (name for name in job.lacking() if name not in names):
+            raise InputError(
+                f"{' '.join(job.overrides)}: run {name}, to which it refers, is neither in this "
+                "sweep nor trained"
+            )
+
+
 @functools.cache
-def point(overrides: tuple[str, ...], config_dir: str | None = None) -> Job:
+def point(overrides: tuple[str, ...], config_dir: str | None = None, needs: tuple[str, ...] = ()) -> Job:
     """The one job of overrides that name no grid.
+
+    Args:
+        overrides: The command line.
+        config_dir: A folder of the user's own yaml files.
+        needs: Names of runs that will be trained before this one begins, if they are not yet.
 
     Raises:
         InputError: What is wrong with it.
     """
     config, _ = composed(overrides, config_dir)
-    for name, settings in named(config["measure"]).items():
-        raise InputError(
-            f"measure.{name}.other={settings['other']} names a run; once both are trained, "
-            f"`gensweep measure RUN measure={name}` takes it"
-        )
     try:
         dataset: DataSet = instantiate(config["data"])
     except InstantiationException as error:  # around what the data set itself has to say
@@ -158,76 +188,9 @@ def point(overrides: tuple[str, ...], config_dir: str | None = None) -> Job:
     sizes = config["train_size"], config["confusion_size"], config["poison_size"]
     train_size = check_sizes(available, *sizes, name=config["data"]["name"])
     store = Store(Path(config["outputs"]))
-    job = Job(overrides, resolved(sized(config, train_size + config["confusion_size"]), store))
-    if config["start"]["run"] and not job.run.diverged() and not job.run.trained():
+    job = Job(overrides, resolved(sized(config, train_size + config["confusion_size"]), store), needs)
+    check_named(config["measure"], store, needs)
+    start = job.config["start"]["run"]
+    if start and start not in needs and not job.run.diverged() and not job.run.trained():
         check_start(job.config, store)  # what is trained needs no beginning any more
     return job
-
-
-def _typed(overrides: Sequence[str]) -> list[Override]:
-    """The overrides; ``scale=`` works with and without Hydra's plus, names of runs without quotes."""
-    return _parsed([f"+{o}" if o.startswith("scale=") else as_text(o) for o in overrides])
-
-
-def _parsed(overrides: Sequence[str]) -> list[Override]:
-    try:
-        return OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
-        first = str(error).splitlines()[0]
-        hint = "quote a value with spaces, commas or foreign letters twice: \"outputs='my runs'\""
-        raise InputError(f"cannot read the command line: {first}; {hint}") from None
-
-
-def _without_sweeps(typed: Sequence[Override]) -> tuple[str, ...]:
-    return tuple(o.input_line or "" for o in typed if not o.is_sweep_override())
-
-
-def _refuse_sweeps(typed: Sequence[Override]) -> None:
-    for override in typed:
-        if override.is_sweep_override():
-            raise InputError(f"{override.input_line} names several values; add -m to sweep over them")
-
-
-def _grid(hydra_part: Mapping[str, Any], typed: Sequence[Override]) -> list[list[str]]:
-    """The points of the grid: the experiment's own, then those of its scale, then the command line's."""
-    sweeper = hydra_part["sweeper"]
-    scale, scales = sweeper["scale"], sweeper["scales"]
-    if scales and scale not in scales:
-        raise InputError(f"scale={scale}: this experiment has {', '.join(scales)}")
-    lines = [f"{k}={v}" for part in (sweeper["params"], scales.get(scale, {})) for k, v in part.items()]
-    own = _parsed(lines)
-    for key in (KEY, "outputs", "data_dir"):
-        if any(o.key_or_group.partition(".")[0] == key for o in own):
-            raise InputError(f"{key} stands in the grid of a yaml file; write it on the command line")
-    overrides = [*own, *typed]
-    for override in overrides:  # expanding first would take all memory
-        if override.key_or_group == "outputs" and override.is_sweep_override():
-            raise InputError(f"{override.input_line} names several folders; all runs of a sweep lie in one")
-        span = override.value()
-        if isinstance(span, RangeSweep) and _length(span) > MOST_VALUES:
-            raise InputError(
-                f"{override.input_line} is {_length(span):,.0f} runs; {MOST_VALUES:,} is the most"
-            )
-    try:
-        return BasicSweeper.split_arguments(overrides, None)[0]
-    except HydraException as error:
-        raise InputError(str(error).splitlines()[0]) from None
-
-
-def _length(span: RangeSweep) -> float:
-    assert span.start is not None
-    assert span.stop is not None
-    return (span.stop - span.start) / span.step
-
-
-def _experiment(hydra_part: Mapping[str, Any]) -> str | None:
-    """NAME-SCALE, which becomes the name of a file."""
-    chosen, scale = hydra_part["runtime"]["choices"].get("experiment"), hydra_part["sweeper"]["scale"]
-    if not chosen or chosen == "null":
-        return None
-    name = f"{chosen}-{scale}"
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        raise InputError(
-            f"experiment={chosen} at scale={scale}: name both by letters, digits, dots and dashes"
-        )
-    return name

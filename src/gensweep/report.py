@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from gensweep.errors import InputError
-from gensweep.figures.base import absent, commits, counted, draw, moving, notes, runs
+from gensweep.figures.base import absent, counted, draw, moving, runs
+from gensweep.figures.origin import commits, notes
 from gensweep.headline import KNOB, headline, pick, unfit
 from gensweep.sweep.identity import SCIENCE
 from gensweep.table.read import VERSIONS

@@ -54,9 +54,17 @@ def parser() -> argparse.ArgumentParser:
     verb.set_defaults(do=collect)
     verb = verbs.add_parser("figure", help="draw a figure from a table alone")
     verb.add_argument("name", metavar="NAME")
-    verb.add_argument("--table", type=Path, help="default: OUTPUTS/table.parquet")
+    verb.add_argument(
+        "--table", type=Path, help="a table or a folder of them; default: OUTPUTS/table.parquet"
+    )
     verb.add_argument("-o", dest="folder", type=Path, help="default: OUTPUTS/figures")
     verb.set_defaults(do=figure)
+    verb = verbs.add_parser("claims", help="each published claim: ours, theirs, reproduced or not")
+    verb.add_argument(
+        "--table", type=Path, help="a table or a folder of them; default: OUTPUTS/table.parquet"
+    )
+    verb.add_argument("-o", dest="file", type=Path, metavar="FILE.csv", help="the verdicts as a table too")
+    verb.set_defaults(do=claims)
     verb = verbs.add_parser("report", help="one HTML page with everything, no network")
     verb.add_argument("-o", dest="file", type=Path, help="default: OUTPUTS/report.html")
     verb.add_argument("--table", type=Path, help="default: OUTPUTS/table.parquet")
@@ -109,6 +117,25 @@ def figure(args: argparse.Namespace) -> int:
     from gensweep.figures import base
 
     print(*base.draw(args.name, table, args.folder or args.outputs / "figures"), sep="\n")
+    return 0
+
+
+def claims(args: argparse.Namespace) -> int:
+    """``claims``."""
+    source = existing_table(args.table or args.outputs / "table.parquet")
+    from gensweep.claims.claim import claims as published
+    from gensweep.claims.claim import judge
+    from gensweep.claims.sheet import lines, sheet
+    from gensweep.table.read import load
+    from gensweep.table.shards import spreadsheet
+    from gensweep.table.store import write_atomically
+
+    table = load(source)
+    verdicts = [judge(claim, table) for claim in published()]
+    print(*lines(verdicts), sep="\n")
+    if args.file:
+        args.file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(args.file, spreadsheet(sheet(verdicts)).encode())
     return 0
 
 

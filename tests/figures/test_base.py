@@ -9,6 +9,7 @@ from PIL import Image
 
 from gensweep.errors import InputError
 from gensweep.figures import base
+from gensweep.figures.origin import commits
 
 DIGITS_FIGURES = ("poison-accuracy", "volume-gap", "basin-rollout")
 
@@ -59,9 +60,9 @@ def test_absent_runs_are_named(sweep):
 
 
 def test_mixed_commits_and_dirty_trees_are_said(sweep):
-    assert base.commits(sweep) == []
+    assert commits(sweep) == []
     mixed = sweep.assign(git_sha=sweep["seed"].astype(str), git_dirty=sweep["seed"] == 1)
-    assert base.commits(mixed) == [
+    assert commits(mixed) == [
         "rows of 3 commits are mixed: 0, 1, 2",
         "4 runs were made with uncommitted changes in the code",
     ]
@@ -134,3 +135,34 @@ def test_drawing_from_a_file_needs_no_torch(sweep, tmp_path):
         "assert not {'torch', 'hydra', 'lightning'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+
+
+def test_of_a_table_of_many_experiments_a_figure_draws_its_own(sweep):
+    other = sweep.assign(experiment="large-batch-curves-laptop", batch_size=1)
+    own = sweep.assign(experiment="poison-accuracy-laptop")
+    both = pd.concat([other, own], ignore_index=True)
+    assert set(base.own_rows(both, "poison-accuracy")["batch_size"]) == {64}
+    assert base.own_rows(sweep, "poison-accuracy") is sweep  # a table of nothing in particular is drawn whole
+    with pytest.raises(InputError, match="invariance is drawn from invariance; make it"):
+        base.own_rows(both, "invariance")
+    twice = pd.concat([own, own.assign(experiment="poison-accuracy-smoke")], ignore_index=True)
+    with pytest.raises(InputError, match="at the scales laptop and smoke"):
+        base.own_rows(twice, "poison-accuracy")
+
+
+def test_a_folder_of_tables_is_read_as_one(sweep, tmp_path):
+    for name in ("poison-accuracy-laptop", "large-batch-curves-laptop"):
+        sweep.assign(experiment=name).to_parquet(tmp_path / f"{name}.parquet")
+    assert len(base.load(tmp_path)) == 2 * len(sweep)
+    assert set(base.load(tmp_path, ["poison-accuracy"])["experiment"]) == {"poison-accuracy-laptop"}
+    with pytest.raises(InputError, match="has no table of invariance"):
+        base.draw("invariance", tmp_path, tmp_path / "figures")
+    assert base.draw("poison-accuracy", tmp_path, tmp_path / "figures")
+
+
+def test_what_a_figure_saves_beside_itself_is_saved(sweep, tmp_path, monkeypatch):
+    artist = base.module("poison-accuracy")
+    monkeypatch.setattr(artist, "also", lambda table: {"frame.txt": b"one"}, raising=False)
+    files = base.draw("poison-accuracy", sweep, tmp_path)
+    assert (tmp_path / "frame.txt") in files
+    assert (tmp_path / "frame.txt").read_bytes() == b"one"

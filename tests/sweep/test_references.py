@@ -110,7 +110,7 @@ def test_a_run_is_measured_in_several_arms(tmp_path):
 
 
 def test_one_measure_in_two_ways_is_refused(tmp_path):
-    with pytest.raises(InputError, match="measure run .* differently"):
+    with pytest.raises(InputError, match=r"measure run .* differently"):
         planned(
             tmp_path,
             [

@@ -2,7 +2,9 @@
 
 A figure is a module beside this one with ``TITLE``, ``ALT`` and ``draw(table) -> (figure, drawn)``.
 ``drawn`` holds exactly the points in the picture; its ``attrs`` say the rest: ``caption`` (the message,
-with n), ``filters`` (which rows were taken) and ``n`` (per point).
+with n), ``filters`` (which rows were taken) and ``n`` (per point). Where it may have two more: ``RUNS``, the
+experiment whose runs it draws (or several), if it is not the one of its own name, and
+``also(table) -> {file name: content}``, what is saved beside it.
 """
 
 from __future__ import annotations
@@ -12,20 +14,21 @@ import io
 import itertools
 import json
 import pkgutil
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import matplotlib
-import numpy as np
 import pandas as pd
 from matplotlib import style
 from matplotlib.figure import Figure
 
 from gensweep import figures
 from gensweep.errors import InputError, close_match
+from gensweep.figures.origin import provenance
 from gensweep.sweep.identity import SCIENCE
-from gensweep.table.read import VERSIONS, load
+from gensweep.table.read import load, name_of
 from gensweep.table.shards import spreadsheet
 from gensweep.table.store import sha256, write_atomically
 
@@ -123,33 +126,19 @@ def lowest_seed(table: pd.DataFrame, beta: float) -> str:
     return str(here["seed"].idxmin())
 
 
-def commits(table: pd.DataFrame) -> list[str]:
-    """What is doubtful about the code that made the rows: several commits, or uncommitted changes."""
-    said = []
-    if len(shas := table["git_sha"].unique()) > 1:
-        said.append(
-            f"rows of {len(shas)} commits are mixed: {', '.join(sorted(s[:12] or 'unknown' for s in shas))}"
-        )
-    if (dirty := table["git_dirty"].astype(str).isin(["True", "1", "1.0"])).any():
-        said.append(
-            f"{table.loc[dirty, 'run_id'].nunique()} runs were made with uncommitted changes in the code"
-        )
-    return said
-
-
-def notes(table: pd.DataFrame) -> list[str]:
-    """What the runs say about their copy of the data, once each."""
-    return sorted(set(table["data_note"].dropna()) - {""})
-
-
 def names() -> list[str]:
     """The figures that can be drawn.
 
     >>> "volume-gap" in names()
     True
     """
-    modules = (module.name for module in pkgutil.iter_modules(figures.__path__))
-    return sorted(name.replace("_", "-") for name in modules if name != "base")
+    found = (module.name for module in pkgutil.iter_modules(figures.__path__))
+    return sorted(name.replace("_", "-") for name in found if _is_figure(name))
+
+
+def _is_figure(name: str) -> bool:
+    """Whether this module draws a figure; others help them. Looked up in its text: importing all is slow."""
+    return "\nTITLE = " in STYLE.with_name(f"{name}.py").read_text()
 
 
 def module(name: str) -> Any:
@@ -170,50 +159,65 @@ def draw(name: str, table: pd.DataFrame | Path, folder: Path) -> list[Path]:
         InputError: The figure is unknown, or the table does not hold what it needs.
     """
     artist = module(name)
-    table = load(table) if isinstance(table, Path) else table
+    table = load(table, drawn_from(name)) if isinstance(table, Path) else table
+    table = own_rows(table, name)
     with matplotlib.rc_context(), style.context(STYLE):
         figure, drawn = artist.draw(table)
-        return save(name, figure, drawn, table, folder)
+        also = artist.also(table) if hasattr(artist, "also") else {}
+        return save(name, figure, drawn, table, folder, also)
 
 
-def save(name: str, figure: Figure, drawn: pd.DataFrame, table: pd.DataFrame, folder: Path) -> list[Path]:
-    """NAME.pdf, NAME.png, NAME.csv (the points drawn) and NAME.json (where they came from).
+def drawn_from(name: str) -> tuple[str, ...]:
+    """The experiments whose runs a figure can draw, its own first."""
+    shared = getattr(module(name), "RUNS", ())
+    return (name, *([shared] if isinstance(shared, str) else shared))
+
+
+def own_rows(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows of the figure's own experiment, else of those that it shares; all of a table of another one.
+
+    Raises:
+        InputError: The table holds several experiments and none of these, or the same one at two scales.
+    """
+    asked = table["experiment"] if "experiment" in table else pd.Series("", table.index)
+    own, *shared = drawn_from(name)
+    names = asked.map(name_of)
+    wanted = [own] if (names == own).any() else shared
+    rows = table[names.isin(wanted)]
+    if rows.empty and asked.nunique() > 1:
+        raise InputError(
+            f"the table holds {', '.join(sorted(asked.unique()))}, and {name} is drawn from "
+            f"{' or '.join(drawn_from(name))}; make it with `gensweep run experiment={own}`"
+        )
+    rows = table if rows.empty else rows
+    scales = sorted(asked[rows.index].str.rpartition("-")[2].unique())
+    if len(scales) > 1:
+        raise InputError(f"the table holds {name} at the scales {' and '.join(scales)}; collect one of them")
+    return rows
+
+
+def save(
+    name: str,
+    figure: Figure,
+    drawn: pd.DataFrame,
+    table: pd.DataFrame,
+    folder: Path,
+    also: Mapping[str, bytes] = MappingProxyType({}),
+) -> list[Path]:
+    """NAME.pdf, NAME.png, NAME.csv (the points drawn) and NAME.json (where they came from), and the rest.
 
     The same table gives the same bytes: no time of day is written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     points = spreadsheet(drawn).encode()
-    about = json.dumps(provenance(name, drawn, table) | {"data_sha256": sha256(points)}, indent=1)
+    about = json.dumps(
+        provenance(name, module(name), drawn, table) | {"data_sha256": sha256(points)}, indent=1
+    )
     pdf, png = io.BytesIO(), io.BytesIO()
     figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
     figure.savefig(png, format="png")
     contents = {"pdf": pdf.getvalue(), "png": png.getvalue(), "csv": points, "json": about.encode()}
-    for ending, content in contents.items():
-        write_atomically(folder / f"{name}.{ending}", content)
-    return [folder / f"{name}.{ending}" for ending in contents]
-
-
-def provenance(name: str, drawn: pd.DataFrame, table: pd.DataFrame) -> dict[str, Any]:
-    """Which runs, commits, versions and filters stand behind the figure, and what to doubt about it."""
-    ids = drawn["run_id"].unique() if "run_id" in drawn else table["run_id"].unique()
-    used = table[table["run_id"].isin(ids)]
-    artist = module(name)
-
-    def values(column: str) -> list[str]:
-        return sorted(map(str, used[column].unique()))
-
-    return {
-        "figure": name,
-        "title": artist.TITLE,
-        "alt": artist.ALT,
-        "message": drawn.attrs.get("caption", ""),
-        "filters": drawn.attrs.get("filters", {}),
-        "n_per_point": drawn.attrs.get("n", {}),
-        "points": len(drawn),
-        "run_ids": sorted(ids),
-        "git_sha": values("git_sha"),
-        "versions": {c.removesuffix("_version"): values(c) for c in VERSIONS}
-        | {"matplotlib": matplotlib.__version__, "numpy": np.__version__, "pandas": pd.__version__},
-        "data_note": notes(used),
-        "warnings": commits(used),
-    }
+    files = {f"{name}.{ending}": content for ending, content in contents.items()} | {**also}
+    for file, content in files.items():
+        write_atomically(folder / file, content)
+    return [folder / file for file in files]

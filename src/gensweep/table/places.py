@@ -14,9 +14,9 @@ def existing_table(path: Path) -> Path:
     """The path itself.
 
     Raises:
-        InputError: There is no such file.
+        InputError: There is no such file or folder.
     """
-    if not path.is_file():
+    if not path.is_file() and not path.is_dir():
         raise InputError(f"no table at {path}; make it with `gensweep collect`")
     return path
 

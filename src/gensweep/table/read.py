@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
@@ -26,17 +27,42 @@ TEXT = (
     "data_note",
     "git_sha",
     "start.run",
+    "experiment",
 )
 VERSIONS = ("gensweep_version", "torch_version")
 
 
-def load(path: Path) -> pd.DataFrame:
-    """The table in a ``.parquet`` or ``.csv`` file.
+def load(path: Path, experiments: Collection[str] = ()) -> pd.DataFrame:
+    """The table in a ``.parquet`` or ``.csv`` file, or in all Parquet files of a folder.
+
+    Args:
+        path: The file or folder.
+        experiments: Of a folder only the files of these, ``NAME-SCALE.parquet``; empty takes all.
 
     Raises:
         InputError: There is no such file, or it is no table of gensweep's.
     """
     existing_table(path)
+    if not path.is_dir():
+        return _file(path)
+    found = [f for f in sorted(path.glob("*.parquet")) if not experiments or name_of(f.stem) in experiments]
+    if not found:
+        raise InputError(f"{path} has no table of {' or '.join(experiments) or 'any experiment'}")
+    table = pd.concat([_file(file) for file in found], ignore_index=True)
+    refuse_odd(table, path)
+    return table
+
+
+def name_of(experiment: str) -> str:
+    """NAME of NAME-SCALE.
+
+    >>> name_of("volume-gap-laptop")
+    'volume-gap'
+    """
+    return experiment.rpartition("-")[0]
+
+
+def _file(path: Path) -> pd.DataFrame:
     dtype = dict.fromkeys((*TEXT, *VERSIONS), str)
     try:
         table = _parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=dtype)
@@ -68,7 +94,7 @@ def _is_plain(kind: pa.DataType) -> bool:
 
 def refuse_odd(table: pd.DataFrame, path: Path) -> None:
     """Refuse a table that `collect` cannot have written: two rows under a key, or NaN with status ok."""
-    if table.duplicated(list(KEY)).any():
+    if table.duplicated([*KEY, *({"experiment"} & {*table})]).any():
         raise InputError(f"{path} has two rows under one key; collect it anew")
     if (table["value"].isna() & (table["status"] == "ok")).any():
         raise InputError(f"{path} has a value that is missing and said to be ok; collect it anew")

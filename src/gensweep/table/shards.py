@@ -81,7 +81,7 @@ def collect(store: Store, experiment: str | None = None) -> tuple[pd.DataFrame, 
             complaints.append(str(error))
     if not frames:
         raise InputError("; ".join(complaints) or f"no rows in {store.outputs}; start with `gensweep run`")
-    table = _tidy(pd.concat(frames, ignore_index=True))
+    table = _tidy(pd.concat(frames, ignore_index=True).assign(experiment=experiment or ""))
     _refuse_duplicates(table)
     return table, complaints
 
@@ -167,7 +167,7 @@ def write(table: pd.DataFrame, path: Path) -> list[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     parquet, text = path.with_name(f"{stem}.parquet"), path.with_name(f"{stem}.csv")
     sink = io.BytesIO()
-    table.to_parquet(sink, index=False)
+    table.to_parquet(sink, index=False, compression="zstd", compression_level=19)
     write_atomically(parquet, sink.getvalue())
     write_atomically(text, spreadsheet(table).encode())
     return [parquet, text]

@@ -1,0 +1,1 @@
+"""What the papers claim, held against a table. The claims stand in the yaml files of this folder."""

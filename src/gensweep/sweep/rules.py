@@ -135,6 +135,7 @@ RULES: dict[str, tuple[Check, str]] = {
     "model.widths": each(whole(1, 1_000_000)),
     "model.single_logit": switch(),
     "model.width": whole(1, 1024),
+    "model.channels": whole(1, 65_536),
     "model.depth": one_of(8, 20, 56, 110),
     "model.shortcuts": switch(),
     "model.blocks": each(each(whole(1, 65_536))),

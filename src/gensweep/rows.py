@@ -164,7 +164,8 @@ class Row:
         quantity: A name listed for its measure in ``QUANTITIES``, which fixes the unit.
         value: The number; NaN only with a status other than ``ok``.
         stderr: Its standard error in the same unit; 0 when exact, NaN when unknown.
-        split: The data it was taken on: ``train``, ``confusion``, ``poison``, ``test`` or empty.
+        split: The data it was taken on: ``train``, ``confusion``, ``clean``, ``poison``,
+            ``test`` or empty.
         index: Which ray, layer or draw; −1 when there is only one.
         x: First coordinate (scale, cutoff, quantile, position); NaN when there is none.
         y: Second coordinate.

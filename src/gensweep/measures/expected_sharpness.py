@@ -33,6 +33,7 @@ class ExpectedSharpness:
     Args:
         scales: Noise scales α, geometric; each stands in ``x``. They share their draws.
         draws: Losses per scale; as ± pairs where those pay (`expected_rise`).
+        tolerated: Whether to search for σ too, which costs more than all the rest.
 
     Cost: draws F per scale, and the accuracies of the search for σ, which ``evaluations`` counts.
 
@@ -54,12 +55,14 @@ class ExpectedSharpness:
 
     scales: Sequence[float] = (0.001, 0.0018, 0.0032, 0.0056, 0.01, 0.018, 0.032, 0.056, 0.1)
     draws: int = 100
+    tolerated: bool = True
 
     def __call__(self, solution: Solution, data: Data, rng: Stream) -> Iterator[Row]:
         """The rows of one solution."""
         risk = Risk(solution, data.train, data)
         yield from self.curve(risk, solution.theta_P, rng)
-        yield from tolerated(lambda p: risk.loss_and_accuracy(p)[1], solution.theta_P, rng.child("sigma"))
+        if self.tolerated:
+            yield from tolerated(lambda p: risk.loss_and_accuracy(p)[1], solution.theta_P, rng.child("sigma"))
 
     def curve(self, loss: Loss, theta_P: Tensor, rng: Stream) -> Iterator[Row]:
         """Both axes of the curve over α, for any loss, so that a test can put a bowl there."""

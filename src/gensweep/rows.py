@@ -52,6 +52,7 @@ QUANTITIES: dict[str, dict[str, str]] = {
     "expected_sharpness": {
         "expected_sharpness": "nats",
         "kl": "nats",
+        "kl_at_sharpness": "nats",
         "pac_bayes_sigma": "weight",
         "pac_bayes_sigma_low": "weight",
         "pac_bayes_sigma_high": "weight",

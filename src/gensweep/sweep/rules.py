@@ -185,6 +185,7 @@ RULES: dict[str, tuple[Check, str]] = {
     "measure.*.norm": each(one_of("l2", "linf")),
     "measure.*.block": optional(whole(1)),
     "measure.*.draws": whole(4),
+    "measure.*.tolerated": switch(),
     "measure.*.steps": whole(1),
     "measure.*.starts": whole(1),
     "measure.*.top": whole(1),

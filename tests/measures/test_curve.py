@@ -55,7 +55,7 @@ def test_the_gain_is_the_best_test_accuracy_over_that_of_the_end(walked):
     best = max(end, *(values["accuracy", "test", epoch] for epoch in (0, 2, 5)))
     (gain,) = (r for r in rows if r.quantity == "early_stopping_gain")
     assert (gain.split, gain.value) == ("test", pytest.approx(best - end))
-    only_end, rows = found(replace(solution, passed={5: solution.passed[5]}), data)
+    _, rows = found(replace(solution, passed={5: solution.passed[5]}), data)
     assert next(r.value for r in rows if r.quantity == "early_stopping_gain") == 0
 
 

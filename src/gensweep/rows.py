@@ -89,6 +89,7 @@ QUANTITIES: dict[str, dict[str, str]] = {
     "slice": {"loss": "nats", "accuracy": "fraction"},
     "surface": {"loss": "nats", "accuracy": "fraction"},
     "interpolation": {"loss": "nats", "accuracy": "fraction", "barrier": "nats"},
+    "curve": {"loss": "nats", "accuracy": "fraction", "early_stopping_gain": "fraction"},
     "trajectory": {
         "pca_1": "weight",
         "pca_2": "weight",

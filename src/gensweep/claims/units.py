@@ -29,7 +29,7 @@ def within(rows: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
     for knob, wanted in where.items():
         if knob not in rows:
             raise InputError(f"the table has no column {knob}")
-        rows = rows[rows[knob].map(lambda v, w=wanted: _is_one_of(v, w))]
+        rows = rows[rows[knob].map(lambda v, w=wanted: _is_one_of(v, w)).astype(bool)]
     return rows
 
 

@@ -23,8 +23,8 @@ TABLES, PICTURES, PAGE = (ROOT / "docs" / name for name in ("tables", "figures",
 HEAD = """\
 # Figures
 
-Each figure of the four documents, drawn from a real run of this code at laptop scale, and what the run says of
-the papers' claims. Made by `make docs` from the tables in `docs/tables`; nothing on this page is typed by hand.
+Each figure of the four documents, drawn from a real run of this code at laptop scale, and what the run says
+of the papers' claims. Made by `make docs` from the tables in `docs/tables`; nothing here is typed by hand.
 
 ```sh
 make figures SCALE=laptop                          # draws all of them anew from the tables, no training
@@ -33,8 +33,8 @@ gensweep claims --table docs/tables                # the verdicts below
 ```
 
 A verdict is that of an interval: *reproduced* when the 95 % interval of our statistic lies where the claim
-says, *not reproduced* when it lies elsewhere, *inconclusive* when it lies across the border or the rows do not
-suffice. Sets, networks and epochs are smaller than the papers' (each `conf/experiment/NAME.yaml` says by how
+says, *not reproduced* when it lies elsewhere, *inconclusive* when it lies across the border or the rows do
+not suffice. Sets, networks and epochs are smaller than the papers' (each `conf/experiment/NAME.yaml` says by how
 much): a claim that does not hold here may hold at full size, and the other way round.
 """
 

@@ -152,6 +152,13 @@ QUANTITIES: dict[str, dict[str, str]] = {
         "evaluations": "gradients",
     },
     "boundary": {"probability": "fraction", "train_point": "class"},
+    "perturbed_boundary": {
+        "loss": "nats",
+        "accuracy": "fraction",
+        "curvature": "nats/metric unit²",
+        "probability": "fraction",
+        "train_point": "class",
+    },
 }
 
 KEY = ("run_id", "measure", "quantity", "split", "index", "x", "y")

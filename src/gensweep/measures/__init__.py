@@ -16,6 +16,7 @@ from gensweep.measures.margin import Margin
 from gensweep.measures.norms import Norms
 from gensweep.measures.path_norms import PathNorms
 from gensweep.measures.perturbation import Perturbation
+from gensweep.measures.perturbed_boundary import PerturbedBoundary
 from gensweep.measures.slice import Slice
 from gensweep.measures.spectrum import Spectrum
 from gensweep.measures.surface import Surface
@@ -38,6 +39,7 @@ __all__ = [
     "Norms",
     "PathNorms",
     "Perturbation",
+    "PerturbedBoundary",
     "Slice",
     "Spectrum",
     "Surface",

@@ -199,6 +199,11 @@ RULES: dict[str, tuple[Check, str]] = {
     "measure.*.other": text(),
     "measure.*.perplexity": POSITIVE,
     "measure.*.path": (lambda v: v if v == [] else None, "[]: models can be given in Python only"),
+    "measure.*.ends": (
+        lambda v: v if isinstance(v, list) and all(isinstance(m, str) and m for m in v) else None,
+        "a list of runs, such as 'with start.epoch=range(0,2000,10)' in a sweep, or []",
+    ),
+    "measure.*.reach": POSITIVE,
     "measure.*.relative": switch(),
     "measure.*.directions": whole(1),
     "measure.*.metric": one_of("filter", "layer", "euclidean"),

@@ -46,8 +46,7 @@ def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     for row, mode in zip(panels, modes, strict=True):
         for axes, decay in zip(row, decays, strict=True):
             panel(axes, drawn[(drawn[DECAY] == decay) & (drawn["batch_norm"] == mode)], axes is row[-1])
-            axes.text(0.02, 0.95, f"batch norm {mode}", fontsize=7, va="top", transform=axes.transAxes)
-        row[0].set_ylabel("loss (nats)", color=LOOKS["loss"][0])
+        row[0].set_ylabel(f"batch norm {mode}\nloss (nats)")
     for axes, decay in zip(panels[0], decays, strict=True):
         axes.set_title(title(table, decay), fontsize=7)
     for axes in panels[-1]:
@@ -73,7 +72,7 @@ def ends(table: pd.DataFrame) -> tuple[float, float]:
 
 
 def lines(table: pd.DataFrame) -> pd.DataFrame:
-    """Loss and accuracy, sound or not, at α along the line of every seed, for each treatment of batch norm once.
+    """Loss and accuracy, sound or not, along the line of every seed, once for each treatment of batch norm.
 
     A line that was walked from the large-batch end is turned round.
     """
@@ -101,7 +100,7 @@ def panel(axes: Axes, rows: pd.DataFrame, last: bool) -> None:
     right.grid(visible=False)
     right.yaxis.set_major_formatter(PercentFormatter(1.0) if last else NullFormatter())
     if last:
-        right.set_ylabel("accuracy", color=LOOKS["accuracy"][0])
+        right.set_ylabel("accuracy")
         right.spines["right"].set_visible(True)
 
 
@@ -129,7 +128,9 @@ def title(table: pd.DataFrame, decay: float) -> str:
 
 
 def beyond(drawn: pd.DataFrame) -> pd.Series:
-    """log10 of the training loss at the highest α over that at the lowest: above 0, higher past large batches.
+    """log10 of the training loss at the highest α over that at the lowest.
+
+    Above 0 it is higher past the large batches.
 
     By weight decay, treatment of batch norm and seed.
     """
@@ -149,9 +150,9 @@ def said(drawn: pd.DataFrame, table: pd.DataFrame) -> dict[str, Any]:
     wanted = table.groupby(DECAY)["seed"].nunique().sum() * drawn["batch_norm"].nunique()
     lost = "; ".join(filter(None, [flaws(drawn), counted(range(int(wanted - n.sum())), "without a line")]))
     return {
-        "caption": "log₁₀ of the training loss at the end of the line past large batches over that past small "
-        f"ones, mean over seeds: {message}. {how}. {lost}".strip(),
-        "footnote": f"mean and range over seeds, loss cut at {HIGHEST:g} nats; directions are not normalised\n{how}"
+        "caption": "log₁₀ of the training loss at the end of the line past large batches over that past "
+        f"small ones, mean over seeds: {message}. {how}. {lost}".strip(),
+        "footnote": f"mean and range over seeds, loss cut at {HIGHEST:g} nats; nothing is normalised\n{how}"
         + (f"; {lost}" if lost else ""),
         "filters": {"measure": "interpolation", "quantity": [*LOOKS], "status": "any"},
         "n": {f"weight decay {decay:g}, {mode}": int(count) for (decay, mode), count in n.items()},

@@ -102,8 +102,8 @@ def said(losses: pd.DataFrame, lines: pd.DataFrame) -> dict[str, Any]:
     )
     seeds = ", ".join(map(str, sorted(one_seed(losses, [BATCH, DECAY])["seed"].unique())))
     lost = flaws(lines)
-    about = f"left: statistics of batch norm fixed or re-estimated, mean and range over seeds; contours: seed {seeds}, one scale, clipped at 10 nats"
-    rise = "rise: highest less lowest loss (nats), median (range) over n seeds; crosses: not finite"
+    about = f"left: mean and range over seeds, batch norm fixed or re-estimated; contours: seed {seeds}, one scale"
+    rise = "rise: highest less lowest loss (nats), median (range) over n seeds; clipped at 10 nats; crosses: not finite"
     return {
         "caption": f"Rise of the loss over the plane (nats): {found}. {protocol(losses)}. {lost}".strip(),
         "footnote": f"{about}\n{rise}\n{protocol(losses)}" + (f"; {lost}" if lost else ""),

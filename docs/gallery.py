@@ -34,8 +34,8 @@ gensweep claims --table docs/tables                # the verdicts below
 
 A verdict is that of an interval: *reproduced* when the 95 % interval of our statistic lies where the claim
 says, *not reproduced* when it lies elsewhere, *inconclusive* when it lies across the border or the rows do
-not suffice. Sets, networks and epochs are smaller than the papers' (each `conf/experiment/NAME.yaml` says by how
-much): a claim that does not hold here may hold at full size, and the other way round.
+not suffice. Sets, networks and epochs are smaller than the papers' (each `conf/experiment/NAME.yaml` says by
+how much): a claim that does not hold here may hold at full size, and the other way round.
 """
 
 

@@ -9,7 +9,11 @@ READY := $(VENV)/.ready
 BENCH := .venv-bench
 RAY := .venv-ray
 PEERS := curvlinops-for-pytorch pyhessian loss-landscapes
-FIGURES := poison-accuracy poison-boundaries basin-rollout volume-gap invariance
+FIGURES := poison-accuracy poison-boundaries perturbation-animation basin-rollout volume-gap minefield \
+  large-batch-curves large-batch-interpolation large-batch-threshold large-batch-sharpness \
+  interpolation-weight-decay slices-weight-decay surface-shortcuts surface-depth surface-width hessian-ratio \
+  random-labels confusion width expected-sharpness perturbed-networks volume-batch-size measures-vs-gap invariance
+KEPT := docs/tables
 # One thread each: two fighting threads are slower than one.
 export OMP_NUM_THREADS := 1
 
@@ -60,8 +64,9 @@ check: $(READY) ## format, lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: $(READY) ## the page of each measure, from its docstring
+docs: $(READY) ## the page of each measure from its docstring, the gallery from the tables in docs/tables
 	$(BIN)/python docs/pages.py
+	$(BIN)/python docs/gallery.py
 
 # A figure is drawn from what there is, and the exit code says whether that was all.
 fig-%: $(READY) ## run the sweep of figure % at SCALE=smoke|laptop|paper, draw it
@@ -69,8 +74,11 @@ fig-%: $(READY) ## run the sweep of figure % at SCALE=smoke|laptop|paper, draw i
 	 $(BIN)/gensweep collect --experiment $*-$(SCALE) -o outputs/$*-$(SCALE)/table.parquet; got=$$?; [ $$got -le 1 ] || exit $$got; \
 	 $(BIN)/gensweep figure $* --table outputs/$*-$(SCALE)/table.parquet -o outputs/$*-$(SCALE) && exit $$((ran | got))
 
-figures: $(READY) ## all figures at SCALE; one that fails does not stop the others
-	@failed=; for name in $(FIGURES); do $(MAKE) --no-print-directory fig-$$name SCALE=$(SCALE) || failed="$$failed $$name"; done; \
+# At laptop scale from the tables in the repository, without training; KEPT= trains. One that fails does not stop the others.
+figures: $(READY) ## all figures at SCALE
+	@failed=; for name in $(FIGURES); do \
+	   if [ "$(SCALE)" = laptop ] && [ -n "$(KEPT)" ]; then $(BIN)/gensweep figure $$name --table $(KEPT) -o outputs/figures-laptop; \
+	   else $(MAKE) --no-print-directory fig-$$name SCALE=$(SCALE); fi || failed="$$failed $$name"; done; \
 	 [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 bench: $(BENCH)/.ready ## every measure beside peers and exact answers, as a table

@@ -106,7 +106,7 @@ def read(entry: dict[str, Any], path: Path) -> Claim:
     if odd := sorted(entry.keys() - {f.name for f in fields(Claim)}):
         raise InputError(f"{where}: {odd[0]} is no part of a claim")
     try:
-        claim = Claim(**entry)
+        claim = Claim(**{**entry, "theirs": str(entry.get("theirs"))})  # yaml may take it for a number
     except TypeError as error:
         raise InputError(f"{where}: {str(error).partition(') ')[2]}") from None
     if claim.statistic not in STATISTICS:

@@ -4,6 +4,7 @@ from gensweep.measures.adaptive_sharpness import AdaptiveSharpness
 from gensweep.measures.basin import Basin
 from gensweep.measures.boundary import Boundary
 from gensweep.measures.box_sharpness import BoxSharpness
+from gensweep.measures.curve import Curve
 from gensweep.measures.error import Error
 from gensweep.measures.expected_sharpness import ExpectedSharpness
 from gensweep.measures.gradient import Gradient
@@ -27,6 +28,7 @@ __all__ = [
     "Basin",
     "Boundary",
     "BoxSharpness",
+    "Curve",
     "Error",
     "ExpectedSharpness",
     "Gradient",

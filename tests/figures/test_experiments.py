@@ -56,7 +56,7 @@ def kinds(name, scale, folder):
 
 def job(words):
     """The job of a command line that may refer to others."""
-    line, needs = settled(words, lambda other: point(other).run_id)
+    line, needs = settled(words, lambda other, needs: point(other, None, needs).run_id)
     return point(line, None, needs)
 
 

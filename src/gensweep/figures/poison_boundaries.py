@@ -163,7 +163,8 @@ def said(drawn: pd.DataFrame, table: pd.DataFrame) -> dict[str, Any]:
     below = "no surface rows in this table: run with measure=surface to have them drawn below"
     if len(losses):
         points = settings(numbers(table, "surface", "loss"))["points"]
-        below = f"surfaces: {points} × {points} points, two random filter-normalised directions, one scale, cut at {FLOOR:g} nats"
+        below = f"surfaces: {points} × {points} points, two random filter-normalised directions, "
+        below += f"one scale, cut at {FLOOR:g} nats"
     lost = flaws(drawn)
     caption = (
         f"Decision boundaries from β = {betas[0]:g} to β = {betas[-1]:g}; {one}.",

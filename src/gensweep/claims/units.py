@@ -16,7 +16,16 @@ SELECT = ("measure", "quantity", "split", "index", "x", "y")
 
 
 def of_experiment(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """The rows that these experiments asked for, at any scale."""
+    """The rows that these experiments asked for, at any scale.
+
+    Raises:
+        InputError: The table does not say what its rows were asked for.
+    """
+    if "experiment" not in table or not table["experiment"].any():
+        raise InputError(
+            "the table does not say which experiment its rows belong to; `gensweep collect --experiment "
+            "NAME-SCALE` says so, and docs/tables has those of every figure"
+        )
     return table[table["experiment"].str.rpartition("-")[0].isin(names)]
 
 

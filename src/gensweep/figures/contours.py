@@ -35,7 +35,8 @@ def residual_nets(table: pd.DataFrame) -> pd.DataFrame:
 
 def one_seed(rows: pd.DataFrame, knobs: Sequence[str]) -> pd.DataFrame:
     """The rows of one run for each value of the knobs, the lowest seed: no result can sway the choice."""
-    first = runs(rows).reset_index().sort_values("seed").drop_duplicates([*knobs])
+    first = runs(rows).reset_index().sort_values("seed")
+    first = first.drop_duplicates([*knobs]) if knobs else first[:1]
     return rows[rows["run_id"].isin(first["run_id"])]
 
 
@@ -112,11 +113,8 @@ def matrix(table: pd.DataFrame, knob: str, column: str, fixed: str) -> tuple[Fig
     panels = figure.subplots(2, len(values), sharex=True, sharey=True, squeeze=False)
     for row, shortcuts in zip(panels, PAIR, strict=True):
         for axes, value in zip(row, values, strict=True):
-            here = [
-                rows[(rows[knob] == value) & (rows["model.shortcuts"] == shortcuts)]
-                for rows in (drawn, losses)
-            ]
-            panel(axes, *here, table, f"{column.format(f'{value:g}')}, {PAIR[shortcuts]}")
+            here = losses[(losses[knob] == value) & (losses["model.shortcuts"] == shortcuts)]
+            panel(axes, here, table, f"{column.format(f'{value:g}')}, {PAIR[shortcuts]}")
     for axes in panels[:, 0]:
         axes.set_ylabel("direction 2 (filter norms)")
     colour_bar(figure, panels)
@@ -125,12 +123,13 @@ def matrix(table: pd.DataFrame, knob: str, column: str, fixed: str) -> tuple[Fig
     return figure, drawn
 
 
-def panel(axes: Axes, plane: pd.DataFrame, losses: pd.DataFrame, table: pd.DataFrame, name: str) -> None:
-    """Contours of one net under its name, with its errors and what all its seeds say below."""
-    if plane.empty:
+def panel(axes: Axes, losses: pd.DataFrame, table: pd.DataFrame, name: str) -> None:
+    """Contours of the first seed of one net, under its name and errors; below, what all its seeds say."""
+    if losses.empty:
         axes.text(0.5, 0.5, "no such run", ha="center", transform=axes.transAxes)
         axes.set_title(name)
         return
+    plane = one_seed(losses, [])
     contours(axes, plane)
     axes.set_title(f"{name}\n{errors(table, plane['run_id'].iloc[0])}", fontsize=7)
     axes.set_xlabel(f"rise {spread(rises(losses))}", fontsize=7)

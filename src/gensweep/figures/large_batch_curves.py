@@ -61,7 +61,9 @@ def shown(rows: pd.DataFrame) -> pd.DataFrame:
         for match in batches.MATCHES:
             first = own[(own["batch_size"] == small) & (own["budget.match"] == "epochs")]
             second = own[(own["batch_size"] == large) & (own["budget.match"] == match)]
-            parts += [r.assign(panel=match, size=s) for s, r in (("small", first), ("large", second)) if len(second)]
+            parts += [
+                r.assign(panel=match, size=s) for s, r in (("small", first), ("large", second)) if len(second)
+            ]
     found = pd.concat(parts)
     updates = (found["x"] * found["updates"].astype(float) / found["epochs"].astype(float)).round()
     return found.assign(x=found["x"].where(found["panel"] == "epochs", updates))
@@ -104,6 +106,10 @@ def said(drawn: pd.DataFrame, table: pd.DataFrame, rows: pd.DataFrame) -> dict[s
     return batches.attributes(
         caption.replace("nan points", "not measured").strip(),
         what + (f"\n{lost}" if lost else ""),
-        {"measure": "curve", "quantity": "accuracy", "batches": "the smallest, and the largest matched in updates"},
+        {
+            "measure": "curve",
+            "quantity": "accuracy",
+            "batches": "the smallest, and the largest matched in updates",
+        },
         {f"{r.panel} batch={r.batch_size:g} {r.split} x={r.x:g}": int(r.n) for r in drawn.itertuples()},
     )

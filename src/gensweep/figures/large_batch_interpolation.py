@@ -44,7 +44,11 @@ def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     rows = lines(table)
     drawn = batches.over_seeds(rows, [*PANEL, "batch_size", "small", "quantity", "split", "alpha"])
     drawn.attrs.update(said(drawn, table, rows))
-    shown = [own for net in batches.nets(drawn) for _, own in drawn[drawn["model.name"] == net].groupby("budget.match")]
+    shown = [
+        own
+        for net in batches.nets(drawn)
+        for _, own in drawn[drawn["model.name"] == net].groupby("budget.match")
+    ]
     figure = Figure(figsize=(DOUBLE, 2.6 if len(shown) < 4 else 4.8), layout="constrained")
     grid = figure.subplots(-(-len(shown) // 3), min(len(shown), 3), squeeze=False)
     low, high = span(drawn)
@@ -117,7 +121,9 @@ def label(pairs: list[tuple[Axes, Axes]], columns: int) -> None:
 
 def beyond(drawn: pd.DataFrame, alpha: float) -> pd.Series:
     """Mean training loss at one α, nats, per panel."""
-    here = drawn[(drawn["quantity"] == "loss") & (drawn["split"] == "train") & (drawn["alpha"].round(6) == alpha)]
+    here = drawn[
+        (drawn["quantity"] == "loss") & (drawn["split"] == "train") & (drawn["alpha"].round(6) == alpha)
+    ]
     return here.set_index(["model.name", "budget.match"])["mean"]
 
 

@@ -84,7 +84,9 @@ def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     drawn = beside(batches.over_seeds(rows, ["model.name", "data.name", "row", "batch_size", "column"]))
     drawn.attrs.update(said(drawn, table, rows))
     lines = drawn.groupby(["model.name", "row"]).ngroups
-    figure = Figure(figsize=(DOUBLE, 1.0 + 0.38 * lines + 0.25 * drawn["model.name"].nunique()), layout="constrained")
+    figure = Figure(
+        figsize=(DOUBLE, 1.0 + 0.38 * lines + 0.25 * drawn["model.name"].nunique()), layout="constrained"
+    )
     axes = figure.add_subplot()
     write(axes, drawn)
     figure.supxlabel(drawn.attrs["footnote"], fontsize=7)
@@ -106,7 +108,10 @@ def cells(table: pd.DataFrame, column: Column) -> pd.DataFrame:
 
 def beside(drawn: pd.DataFrame) -> pd.DataFrame:
     """The cells with Keskar's numbers, where there are any: by L-BFGS-B is their whole space."""
-    found = [keskar(str(r.net), str(r.row), str(r.column)) for r in drawn.rename(columns={"model.name": "net"}).itertuples()]
+    found = [
+        keskar(str(r.net), str(r.row), str(r.column))
+        for r in drawn.rename(columns={"model.name": "net"}).itertuples()
+    ]
     return drawn.assign(keskar_mean=[mean for mean, _ in found], keskar_sd=[sd for _, sd in found])
 
 
@@ -197,5 +202,8 @@ def said(drawn: pd.DataFrame, table: pd.DataFrame, rows: pd.DataFrame) -> dict[s
         f"{what}\nin grey: Keskar et al. 2017, whole sets, full width, batches of 256 and 10 %"
         + (f"\n{star}{lost}" if lost else ""),
         {"measure": ["error", "box_sharpness"], "columns": [c.key for c in COLUMNS]},
-        {" ".join(cell): int(n) for *cell, n in drawn[["model.name", "row", "column", "n"]].itertuples(index=False)},
+        {
+            " ".join(cell): int(n)
+            for *cell, n in drawn[["model.name", "row", "column", "n"]].itertuples(index=False)
+        },
     )

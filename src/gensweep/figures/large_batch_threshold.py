@@ -96,7 +96,9 @@ def trends(rows: pd.DataFrame) -> str:
     for net in batches.nets(rows):
         own = rows[(rows["model.name"] == net) & (rows["budget.match"] == "epochs")]
         rho = {
-            what: estimate("spearman", *(g[c].to_numpy(dtype=float) for c in ("value", "batch_size")), g["seed"])
+            what: estimate(
+                "spearman", *(g[c].to_numpy(dtype=float) for c in ("value", "batch_size")), g["seed"]
+            )
             for what, g in own.groupby("what")
         }
         found.append(
@@ -107,7 +109,9 @@ def trends(rows: pd.DataFrame) -> str:
 
 def said(drawn: pd.DataFrame, table: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Any]:
     """The caption, the footnote and the numbers behind them."""
-    what = f"mean, bars from the lowest to the highest seed; {batches.many(drawn['n'])} seeds; one learning rate"
+    what = (
+        f"mean, bars from the lowest to the highest seed; {batches.many(drawn['n'])} seeds; one learning rate"
+    )
     loose = "; hollow: not all sound" if (drawn["not_ok"] > 0).any() else ""
     lost = batches.doubts(table, rows)
     caption = (
@@ -118,5 +122,8 @@ def said(drawn: pd.DataFrame, table: pd.DataFrame, rows: pd.DataFrame) -> dict[s
         caption.strip(),
         what + loose + (f"\n{lost}" if lost else ""),
         {"measure": ["error", "box_sharpness"], "quantity": ["accuracy", "keskar_sharpness"], "x": EPSILON},
-        {" ".join(map(str, cell)): int(own["n"].min()) for cell, own in drawn.groupby(["what", *batches.CELL])},
+        {
+            " ".join(map(str, cell)): int(own["n"].min())
+            for cell, own in drawn.groupby(["what", *batches.CELL])
+        },
     )

@@ -12,16 +12,15 @@ from gensweep.figures.base import DOUBLE, flaws, numbers, vary
 from gensweep.figures.contours import (
     KEPT,
     colour_bar,
-    contours,
     curve,
-    errors,
     middle,
     one_seed,
+    panel,
     protocol,
     rises,
     shared,
     spread,
-)  # fmt: skip
+)
 
 TITLE = "Filter-normalised slices and planes of small-batch and large-batch solutions, by weight decay"
 ALT = (
@@ -55,8 +54,8 @@ def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     for row, decay in zip(panels, decays, strict=True):
         slices(row[0], lines[lines[DECAY] == decay], f"weight decay {decay:g}")
         for axes, batch in zip(row[1:], batches, strict=True):
-            at = [rows[(rows[DECAY] == decay) & (rows[BATCH] == batch)] for rows in (planes, losses)]
-            plane(axes, *at, table, f"weight decay {decay:g}, batch {batch:g}")
+            here = losses[(losses[DECAY] == decay) & (losses[BATCH] == batch)]
+            panel(axes, here, table, f"weight decay {decay:g}, batch {batch:g}")
     shared(list(panels[:, 0]))
     figure.legend(
         *panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, handlelength=3
@@ -83,17 +82,6 @@ def slices(axes: Axes, lines: pd.DataFrame, title: str) -> None:
     )
 
 
-def plane(axes: Axes, here: pd.DataFrame, losses: pd.DataFrame, table: pd.DataFrame, name: str) -> None:
-    """Contours of one net under its name, with its errors and what all its seeds say below."""
-    if here.empty:
-        axes.set_title(f"{name}\nno such run")
-        return
-    contours(axes, here)
-    axes.set_ylabel("direction 2")
-    axes.set_title(f"{name}\n{errors(table, here['run_id'].iloc[0])}", fontsize=7)
-    axes.set_xlabel(f"rise {spread(rises(losses))}", fontsize=7)
-
-
 def said(losses: pd.DataFrame, lines: pd.DataFrame) -> dict[str, Any]:
     """The caption, the footnote and the numbers behind them."""
     nets = losses.groupby([DECAY, BATCH])
@@ -102,8 +90,12 @@ def said(losses: pd.DataFrame, lines: pd.DataFrame) -> dict[str, Any]:
     )
     seeds = ", ".join(map(str, sorted(one_seed(losses, [BATCH, DECAY])["seed"].unique())))
     lost = flaws(lines)
-    about = f"left: mean and range over seeds, batch norm fixed or re-estimated; contours: seed {seeds}, one scale"
-    rise = "rise: highest less lowest loss (nats), median (range) over n seeds; clipped at 10 nats; crosses: not finite"
+    about = (
+        f"left: batch norm fixed or re-estimated, mean and range over seeds; right: seed {seeds}, one scale"
+    )
+    rise = (
+        "rise: highest less lowest loss (nats), median (range), n seeds; cut at 10 nats; crosses: not finite"
+    )
     return {
         "caption": f"Rise of the loss over the plane (nats): {found}. {protocol(losses)}. {lost}".strip(),
         "footnote": f"{about}\n{rise}\n{protocol(losses)}" + (f"; {lost}" if lost else ""),

@@ -78,7 +78,9 @@ def intervals(rows: pd.DataFrame) -> pd.DataFrame:
 def shades(drawn: pd.DataFrame) -> dict[float, Any]:
     """Cutoff → colour; the gap, which has none, is black."""
     cutoffs = sorted(drawn["cutoff"].dropna().unique())
-    return dict(zip(cutoffs, matplotlib.colormaps["viridis"](np.linspace(0, 0.88, len(cutoffs))), strict=True))
+    return dict(
+        zip(cutoffs, matplotlib.colormaps["viridis"](np.linspace(0, 0.88, len(cutoffs))), strict=True)
+    )
 
 
 def panel(axes: Axes, points: pd.DataFrame) -> None:
@@ -105,8 +107,12 @@ def panel(axes: Axes, points: pd.DataFrame) -> None:
 
 def legend(drawn: pd.DataFrame) -> list[Line2D]:
     """Both matches, and the cutoffs by colour."""
-    lines = [Line2D([], [], color="black", marker=m, ls=d, label=f"as many {n}") for n, (m, d) in MARKS.items()]
-    return lines + [Line2D([], [], color=c, lw=3, label=f"cutoff {x:g} nats") for x, c in shades(drawn).items()]
+    lines = [
+        Line2D([], [], color="black", marker=m, ls=d, label=f"as many {n}") for n, (m, d) in MARKS.items()
+    ]
+    return lines + [
+        Line2D([], [], color=c, lw=3, label=f"cutoff {x:g} nats") for x, c in shades(drawn).items()
+    ]
 
 
 def change(rows: pd.DataFrame, quantity: str, match: str) -> Estimate:

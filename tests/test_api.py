@@ -403,6 +403,8 @@ def test_models_between_which_no_line_leads_are_refused(change):
         (Interpolation(other=None), "other=… takes 'init' or another model; this is a NoneType"),
         (Trajectory(path=[nn.Linear(4, 3)]), "trajectory: a model in path=… has other parameters"),
         (Trajectory(path=[{}]), "path=… takes a list of models; this is a list"),
+        (Trajectory(ends=[nn.Linear(4, 3)]), "trajectory: a model in ends=… has other parameters"),
+        (Trajectory(ends=["1f"]), "ends=… takes a list of models; this is a list"),
     ],
 )
 def test_what_is_no_model_is_one_sentence_before_anything_is_measured(measure, sentence):
@@ -418,6 +420,16 @@ def test_a_path_of_earlier_models():
     a, b = (torch.cat([p.flatten() for p in m.parameters()]) for m in (first, last))
     assert distance == pytest.approx((a - b).norm().item(), rel=1e-6)
     assert "more than 2 points" in table.set_index("quantity")["reason"]["tsne_1"]
+
+
+def test_minima_beside_a_path():
+    first, last = two_models()
+    measures = [Trajectory(path=[first], ends=[first, last], perplexity=1)]
+    table = gensweep.measure(last, train=(POINTS, LABELS), measures=measures)
+    rows = table[table["quantity"] == "distance"]
+    apart = {(i, int(j)): d for i, j, d in zip(rows["index"], rows["x"], rows["value"], strict=True)}
+    assert apart[0, 2] == apart[1, 3] == 0
+    assert apart[0, 1] == apart[0, 3] == apart[1, 2] > 0
 
 
 def test_a_network_whose_examples_see_each_other_is_refused():

@@ -83,7 +83,9 @@ def gone(table: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
     there = set(zip(*(rows[c] for c in (*CELL, "seed")), strict=True))
     seeds = first.groupby("model.name")["seed"].unique()
     wanted = [(*cell, seed) for cell in cells for seed in seeds[cell[0]]]
-    return [f"{net} batch_size={b} match={m} seed={s}" for net, m, b, s in wanted if (net, m, b, s) not in there]
+    return [
+        f"{net} batch_size={b} match={m} seed={s}" for net, m, b, s in wanted if (net, m, b, s) not in there
+    ]
 
 
 def doubts(table: pd.DataFrame, rows: pd.DataFrame) -> str:

@@ -15,10 +15,10 @@ from gensweep.figures.base import DOUBLE, numbers
 
 TITLE = "Accuracy while training, small and large batches"
 ALT = (
-    "Line charts of accuracy, one column per network: above against the epoch for batches matched in epochs, "
-    "below against the number of updates for batches matched in updates. Solid lines are the training set, dashed "
-    "ones the test set; circles the small batch, squares the large one; bands reach from the lowest to the "
-    "highest seed."
+    "Line charts of accuracy, one column per network: above against the epoch for batches matched in "
+    "epochs, below against the number of updates for batches matched in updates. Solid lines are the "
+    "training set, dashed ones the test set; circles the small batch, squares the large one; bands reach "
+    "from the lowest to the highest seed."
 )
 LINES = {"train": "-", "test": "--"}
 SIZES = {"small": ("o", "C0"), "large": ("s", "C2")}
@@ -61,7 +61,9 @@ def shown(rows: pd.DataFrame) -> pd.DataFrame:
         for match in batches.MATCHES:
             first = own[(own["batch_size"] == small) & (own["budget.match"] == "epochs")]
             second = own[(own["batch_size"] == large) & (own["budget.match"] == match)]
-            parts += [r.assign(panel=match, size=s) for s, r in (("small", first), ("large", second)) if len(second)]
+            parts += [
+                r.assign(panel=match, size=s) for s, r in (("small", first), ("large", second)) if len(second)
+            ]
     found = pd.concat(parts)
     updates = (found["x"] * found["updates"].astype(float) / found["epochs"].astype(float)).round()
     return found.assign(x=found["x"].where(found["panel"] == "epochs", updates))
@@ -100,10 +102,14 @@ def said(drawn: pd.DataFrame, table: pd.DataFrame, rows: pd.DataFrame) -> dict[s
     seeds = batches.many(drawn["n"])
     lost = batches.doubts(table, rows)
     what = f"above as many epochs, below as many updates; mean, min–max band; {seeds} seeds; no augmentation"
-    caption = f"Test accuracy of the large batch at the end, against the small one. {'; '.join(ends)}. {what}. {lost}"
+    message = f"Test accuracy of the large batch at the end, against the small one. {'; '.join(ends)}"
     return batches.attributes(
-        caption.replace("nan points", "not measured").strip(),
+        f"{message.replace('+nan points', 'not measured')}. {what}. {lost}".strip(),
         what + (f"\n{lost}" if lost else ""),
-        {"measure": "curve", "quantity": "accuracy", "batches": "the smallest, and the largest matched in updates"},
+        {
+            "measure": "curve",
+            "quantity": "accuracy",
+            "batches": "the smallest, and the largest matched in updates",
+        },
         {f"{r.panel} batch={r.batch_size:g} {r.split} x={r.x:g}": int(r.n) for r in drawn.itertuples()},
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -49,9 +49,11 @@ def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     notes = [said(run, labelled(name, len(parts) > 1)) for name, run in parts.items()]
     drawn.attrs.update(joined(notes))
     figure = Figure(figsize=(DOUBLE, 2.9 if len(parts) == 1 else 5.0), layout="constrained")
-    shape, along = ((1, 2), "row") if len(parts) == 1 else ((2, len(parts)), "col")
+    alone = len(parts) == 1
+    shape = (1, 2) if alone else (2, len(parts))
+    along: Literal["row", "col"] = "row" if alone else "col"
     grid = figure.subplots(*shape, sharex=along, sharey=along, squeeze=False)
-    for panels, (name, part) in zip(grid if len(parts) == 1 else grid.T, parts.items(), strict=True):
+    for panels, (name, part) in zip(grid if alone else grid.T, parts.items(), strict=True):
         basin = part.attrs["basin"]
         for axes, colour, (run, beta) in zip(panels, COLOURS, part.attrs["betas"].items(), strict=True):
             panel(axes, part[part["run_id"] == run], basin["relative"], colour)

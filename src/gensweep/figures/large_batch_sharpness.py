@@ -48,8 +48,8 @@ COLUMNS = (
     Column("within 1e-3", "random subspace, %", "ε = 10⁻³", "box_sharpness", _box(WITHIN, 1e-3)),
     Column("within 5e-4", "random subspace, %", "ε = 5·10⁻⁴", "box_sharpness", _box(WITHIN, 5e-4)),
 )
-AT = (2.75, 3.65, 4.65, 5.65, 6.7, 7.7, 8.85, 10.1)  # where the columns stand; small numbers are long ones
-RIGHT = 10.7
+AT = (2.8, 3.95, 5.05, 6.05, 7.1, 8.1, 9.25, 10.5)  # where the columns stand; small numbers are long ones
+RIGHT = 11.1
 # Tables 2 to 4, mean and standard deviation of five runs each.
 SAME = ("train", "test", "whole 1e-3", "whole 5e-4", "within 1e-3", "within 5e-4")
 TABLES = """
@@ -155,21 +155,22 @@ def head(axes: Axes) -> float:
 
 def ours(cell: Any) -> str:
     """Mean ± standard deviation, starred where a number is not sound."""
-    return spelt(cell.mean, cell.std) + "*" * bool(cell.not_ok) if cell.n else "no number*"
+    return spelt(cell.mean, cell.std, cell.column) + "*" * bool(cell.not_ok) if cell.n else "no number*"
 
 
 def theirs(cell: Any) -> str:
     """Keskar's cell; empty where they have none."""
-    return spelt(cell.keskar_mean, cell.keskar_sd) if math.isfinite(cell.keskar_mean) else ""
+    return spelt(cell.keskar_mean, cell.keskar_sd, cell.column) if math.isfinite(cell.keskar_mean) else ""
 
 
-def spelt(mean: float, sd: float) -> str:
-    """Both with the decimals that the larger asks for; one run has no standard deviation.
+def spelt(mean: float, sd: float, column: str) -> str:
+    """Both with two decimals for an accuracy, else about three digits; one run has no standard deviation.
 
-    >>> spelt(707.23, 43.04), spelt(28.58, 3.13), spelt(0.0234, 0.001), spelt(1.0, float("nan"))
-    ('707 ± 43', '28.6 ± 3.1', '0.023 ± 0.001', '1.00')
+    >>> spelt(707.23, 43.04, "whole 1e-3"), spelt(0.0234, 0.001, "within 1e-3"), spelt(99.5, math.nan, "test")
+    ('707 ± 43', '0.023 ± 0.001', '99.50')
     """
     places = 3 if abs(mean) < 0.0995 else 2 if abs(mean) < 9.995 else 1 if abs(mean) < 99.95 else 0
+    places = 2 if column in ("train", "test") else places
     return f"{mean:.{places}f}" + (f" ± {sd:.{places}f}" if math.isfinite(sd) else "")
 
 

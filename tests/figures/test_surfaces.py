@@ -20,7 +20,7 @@ NETS = ((8, 2, 3), (20, 2, 3), (20, 1, 3), (20, 4, 1))  # depth, width, seeds
 def bowl(depth, width, shortcuts, seed):
     """A loss of 0.1 at the solution that rises to 0.1 + 2·steepness in the corners."""
     steepness = (1 + seed) * depth / width * (1 if shortcuts else 3) / 10
-    return {(x, y): 0.1 + steepness * (x * x + y * y) for x in AXIS for y in AXIS}
+    return {(x, y): 0.1 + steepness * (1.5 * x * x + 0.5 * y * y) for x in AXIS for y in AXIS}
 
 
 def net_frames(depth, width, shortcuts, seed):
@@ -149,7 +149,7 @@ def test_the_deepest_pair_has_surfaces_contours_and_both_kinds_of_batch_norm(net
     assert [t.get_text() for t in lines[0].get_legend().get_texts()] == ["fixed, n = 3", "reestimated, n = 3"]
     assert lines[0].get_ylim() == lines[1].get_ylim()
     fixed, again = (line.get_ydata() for line in lines[0].lines[:2])
-    assert fixed == pytest.approx([2.1, 0.1, 2.1])  # 0.1 + the mean of 1, 2, 3
+    assert fixed == pytest.approx([3.1, 0.1, 3.1])  # 0.1 + the mean of 1.5, 3, 4.5
     assert again == pytest.approx([1.1, 0.1, 1.1])
 
 

@@ -47,7 +47,8 @@ def batch_frames(batch, decay, seed):
     }
     yield frame(run_id, knobs, "interpolation", on_the_line(batch, decay, seed), made)
     places = [(x, y) for x in (-1.0, 0.0, 1.0) for y in (-1.0, 0.0, 1.0)]
-    plane = [Row("loss", 0.01 + batch / 16 * (x * x + y * y), 0.0, "train", x=x, y=y) for x, y in places]
+    steep = batch / 16 * (1 + 1000 * decay)
+    plane = [Row("loss", 0.01 + steep * (x * x + y * y), 0.0, "train", x=x, y=y) for x, y in places]
     yield frame(run_id, knobs, "surface", plane, {"points": 3, "span": 1.0, "batch_norm": "fixed"})
     line = [Row("loss", 0.01 + abs(x), 0.0, "train", x=x) for x in (-1.0, 0.0, 1.0)]
     yield frame(run_id, knobs, "slice", line, {"points": 3, "span": 1.0, "batch_norm": "reestimated"})
@@ -159,4 +160,4 @@ def test_planes_are_of_the_lowest_seed_and_hold_their_rows(ends):
     planes = drawn[(drawn["measure"] == "surface") & (drawn["y"] != 0)]
     assert set(planes["seed"]) == {0}
     assert planes.groupby("run_id").size().tolist() == [6] * 4
-    assert planes[planes["batch_size"] == 256]["value"].max() == pytest.approx(32.01)
+    assert planes[planes["batch_size"] == 256]["value"].max() == pytest.approx(192.01)

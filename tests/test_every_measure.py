@@ -13,7 +13,6 @@ from torch.autograd.function import once_differentiable
 import gensweep
 from gensweep import measures
 from gensweep.geometry import certify, lanczos, langevin, local_volume, trace
-from gensweep.measures import hessian_ratio
 from gensweep.models.build import drawn
 from gensweep.models.cnn import CNN
 from gensweep.models.mlp import MLP
@@ -37,7 +36,7 @@ SMALL = {
     "BoxSharpness": {"epsilon": 1e-3, "subspace": 3, "steps": 2, "starts": 2},
     "ExpectedSharpness": {"scales": 0.01, "draws": 4},
     "Gradient": {"examples": 4},
-    "HessianRatio": {"points": 2, "span": 0.1},
+    "HessianRatio": {"points": 2, "span": 0.1, "steps": 6},
     "Interpolation": {"steps": 1, "beyond": 0},
     "LLC": {"draws": 40},
     "MagnitudeSharpness": {"steps": 2, "starts": 2},
@@ -98,7 +97,11 @@ CASES = {
 }  # fmt: skip
 # (measure, quantity) that are not there for any of them, and that are not for networks of tokens.
 NEVER = {("norms", "l2_distance"), ("error", "target_reached"), ("boundary", "probability")}
-NEVER |= {(name, quantity) for name in ("interpolation", "trajectory") for quantity in QUANTITIES[name]}
+NEVER |= {
+    (name, quantity)
+    for name in ("curve", "interpolation", "trajectory", "perturbed_boundary")
+    for quantity in QUANTITIES[name]
+}
 NEVER |= {("magnitude_sharpness", f"pac_bayes_{form}") for form in ("init", "orig")}
 TOKENS = {("path_norms", f"log10_l{p}_path{raw}") for p in (1, 2) for raw in ("", "_raw")}
 TOKENS |= {("norms", "layer_operator"), ("norms", "log10_operator")}
@@ -111,7 +114,6 @@ def _cheap_searches(monkeypatch):
     monkeypatch.setattr(certify, "LOOKS", (8,))
     monkeypatch.setattr(trace, "BUDGET", 50)
     monkeypatch.setattr(local_volume, "DRAWS", 20)
-    monkeypatch.setattr(hessian_ratio, "STEPS", 6)
     monkeypatch.setattr(lanczos, "RESTARTS", 1)
     monkeypatch.setattr(langevin, "PILOT", 10)
 

@@ -89,6 +89,7 @@ QUANTITIES: dict[str, dict[str, str]] = {
     "slice": {"loss": "nats", "accuracy": "fraction"},
     "surface": {"loss": "nats", "accuracy": "fraction"},
     "interpolation": {"loss": "nats", "accuracy": "fraction", "barrier": "nats"},
+    "curve": {"loss": "nats", "accuracy": "fraction", "early_stopping_gain": "fraction"},
     "trajectory": {
         "pca_1": "weight",
         "pca_2": "weight",
@@ -151,6 +152,13 @@ QUANTITIES: dict[str, dict[str, str]] = {
         "evaluations": "gradients",
     },
     "boundary": {"probability": "fraction", "train_point": "class"},
+    "perturbed_boundary": {
+        "loss": "nats",
+        "accuracy": "fraction",
+        "curvature": "nats/metric unit²",
+        "probability": "fraction",
+        "train_point": "class",
+    },
 }
 
 KEY = ("run_id", "measure", "quantity", "split", "index", "x", "y")

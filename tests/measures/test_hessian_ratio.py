@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -99,3 +101,24 @@ def test_batches_change_nothing(solution, data):
     )
     for place, row in whole.items():
         assert parts[place].value == pytest.approx(row.value, rel=1e-6)
+
+
+def test_as_many_products_as_were_asked_for():
+    """Two steps see the two ends of a spectrum of two values, and no third."""
+    _, rows = mapped(Quartic([1.0, -0.5, 0.3, 0.2, -1.0]), *[torch.zeros(5).double()] * 3, points=2, steps=2)
+    assert rows[-1].value == 8
+    cells, _ = mapped(Quartic([2.0, -0.5, 2.0, -0.5]), *[torch.zeros(4).double()] * 3, points=2, steps=2)
+    assert [r.value for r in cells.values()] == pytest.approx([0.25] * 4)
+
+
+def test_some_examples_are_a_data_set_of_their_own(solution, data):
+    stream = Stream(5)
+    which = stream.child("examples").permutation(len(data.train))[:5]
+    few = replace(data, train=data.train.take(which))
+
+    def ratios(data, **settings):
+        rows = HessianRatio(points=2, **settings)(solution, data, stream)
+        return [r.value for r in rows if r.quantity == "ratio"]
+
+    assert ratios(data, examples=5) == pytest.approx(ratios(few), rel=1e-9)
+    assert ratios(data, examples=5) != pytest.approx(ratios(data), rel=1e-2)

@@ -16,7 +16,16 @@ SELECT = ("measure", "quantity", "split", "index", "x", "y")
 
 
 def of_experiment(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """The rows that these experiments asked for, at any scale."""
+    """The rows that these experiments asked for, at any scale.
+
+    Raises:
+        InputError: The table does not say what its rows were asked for.
+    """
+    if "experiment" not in table or not table["experiment"].any():
+        raise InputError(
+            "the table does not say which experiment its rows belong to; `gensweep collect --experiment "
+            "NAME-SCALE` says so, and docs/tables has those of every figure"
+        )
     return table[table["experiment"].str.rpartition("-")[0].isin(names)]
 
 
@@ -29,7 +38,7 @@ def within(rows: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
     for knob, wanted in where.items():
         if knob not in rows:
             raise InputError(f"the table has no column {knob}")
-        rows = rows[rows[knob].map(lambda v, w=wanted: _is_one_of(v, w))]
+        rows = rows[rows[knob].map(lambda v, w=wanted: _is_one_of(v, w)).astype(bool)]
     return rows
 
 
@@ -56,11 +65,15 @@ def numbers(rows: pd.DataFrame, spec: Mapping[str, Any]) -> pd.Series:
 
     Args:
         rows: Of the runs in question.
-        spec: What to pick, by column; ``reduce`` where that is several rows of a run, ``log`` for log10.
+        spec: What to pick, by column; ``reduce`` where that is several rows of a run, ``log`` for log10;
+            ``minus`` for the difference to what other values of some columns pick.
 
     Raises:
         InputError: It picks nothing, or several rows of one run and no way to make them one.
     """
+    if "minus" in spec:
+        first = {key: value for key, value in spec.items() if key != "minus"}
+        return numbers(rows, first) - numbers(rows, {**first, **spec["minus"]})
     for column in (c for c in SELECT if c in spec):
         wanted = spec[column]
         close = isinstance(wanted, float)

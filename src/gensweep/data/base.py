@@ -82,6 +82,10 @@ class Split:
         """The number of examples N."""
         return len(self.y)
 
+    def take(self, which: np.ndarray) -> Split:
+        """The examples at these places of the split."""
+        return Split(self.x[which], self.y[which], self.index[which])
+
 
 @dataclass(frozen=True)
 class Data:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -20,7 +22,8 @@ ALT = (
 )
 MOST = 6  # columns that stay legible side by side
 KEPT = ["run_id", "poison_factor", "seed", "measure", "quantity", "index", "x", "y", "value", "status"]
-CLASSES = ((0, "o", "#5e3c99"), (1, "^", "#b35806"))  # the dark ends of PuOr
+CLASSES = ((0, "o", "#2d004b"), (1, "^", "#7f3b08"))  # the dark ends of PuOr
+SHADES = ListedColormap(matplotlib.colormaps["PuOr_r"](np.linspace(0.22, 0.78, 256)))  # its light middle
 FLOOR = 1e-6  # nats: a loss of 0 has no logarithm
 
 
@@ -76,17 +79,22 @@ def grid(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def boundary(axes: Axes, run: pd.DataFrame) -> Any:
     """One map of P(class 1), the line where it is one half, and the training points."""
     x_M, y_N, p_NM = grid(run[run["quantity"] == "probability"])
-    filled = axes.contourf(x_M, y_N, p_NM, np.linspace(0, 1, 21), cmap="PuOr_r", alpha=0.75)
+    filled = axes.contourf(x_M, y_N, p_NM, np.linspace(0, 1, 11), cmap=SHADES)
     if np.nanmin(p_NM) < 0.5 < np.nanmax(p_NM):
         axes.contour(x_M, y_N, p_NM, [0.5], colors="black", linewidths=0.7)
-    points = run[run["quantity"] == "train_point"]
-    for label, marker, colour in CLASSES:
-        here = points[points["value"] == label]
-        axes.scatter(here["x"], here["y"], 4, color=colour, marker=marker, edgecolors="white", linewidths=0.2)
+    marks(axes, run)
     axes.set_title(f"β = {run['poison_factor'].iloc[0]:g}")
     axes.set_aspect("equal")
     axes.grid(visible=False)
     return filled
+
+
+def marks(axes: Axes, run: pd.DataFrame) -> None:
+    """The training points, each with the mark of its class."""
+    points = run[run["quantity"] == "train_point"]
+    for label, marker, colour in CLASSES:
+        here = points[points["value"] == label]
+        axes.scatter(here["x"], here["y"], 6, color=colour, marker=marker, edgecolors="white", linewidths=0.3)
 
 
 def surfaces(figure: Any, losses: pd.DataFrame) -> None:

@@ -19,7 +19,6 @@ from gensweep.geometry.solution import Solution
 from gensweep.rng import Stream
 from gensweep.rows import Row, not_applicable
 
-STEPS = 30  # of Lanczos at each point: nets had six digits of the ratio by then
 RESIDUAL = 1e-2  # of λ_max: residuals bound the error from far above
 
 
@@ -30,11 +29,14 @@ class HessianRatio:
     Args:
         points: Grid points per axis.
         span: The grid covers [−span, span]²; at 1 every filter has moved by its own norm.
+        steps: Of Lanczos at each point; nets had six digits of the ratio after 30.
+        examples: Training examples that the loss is of, drawn without replacement; null takes all.
 
-    Cost: 30 HVP per grid point: 3,630 at the defaults. ``products`` counts them.
+    Cost: ``steps`` HVP per grid point: 3,630 at the defaults. ``products`` counts them.
 
     Error: Right to the residuals of both ends over λ_max; above 1 % in all, ``not_converged``. Where
-    λ_max ≤ 0 there is no ratio.
+    λ_max ≤ 0 there is no ratio. With ``examples`` it is the
+    ratio of these, and how far that of all is from it is not said.
 
     Invariance: The plane is filter-normalised, the Hessian is not: only a permutation of hidden units
     keeps the ratio, in the permuted plane.
@@ -49,12 +51,16 @@ class HessianRatio:
 
     points: int = 11
     span: float = 1.0
+    steps: int = 30
+    examples: int | None = None
 
     def __call__(self, solution: Solution, data: Data, rng: Stream) -> Iterator[Row]:
         """The rows of one solution."""
         theta_P = solution.theta_P
         d1, d2 = (li_direction(solution.layout, theta_P, rng.child("direction", i)) for i in (0, 1))
-        yield from self.map(Risk(solution, data.train, data), theta_P, d1, d2, rng)
+        which = rng.child("examples").permutation(len(data.train))[: self.examples]
+        risk = Risk(solution, data.train if self.examples is None else data.train.take(which), data)
+        yield from self.map(risk, theta_P, d1, d2, rng)
 
     def map(self, loss: SmoothLoss, theta_P: Tensor, d1: Tensor, d2: Tensor, rng: Stream) -> Iterator[Row]:
         """The measure for any loss and plane, so that a test can put a polynomial where the network goes."""
@@ -63,7 +69,7 @@ class HessianRatio:
 
         def at(point_P: Tensor, x: float, y: float) -> tuple[dict[str, Any], int]:
             hessian = Hessian(loss.hvp(point_P), theta_P)
-            return asdict(cell(hessian, rng.child("start"), x, y)), hessian.products
+            return asdict(cell(hessian, rng.child("start"), self.steps, x, y)), hessian.products
 
         for y in grid:
             for x in grid:
@@ -73,10 +79,10 @@ class HessianRatio:
         yield Row("products", products, split="train")
 
 
-def cell(hessian: Hessian, rng: Stream, x: float, y: float) -> Row:
+def cell(hessian: Hessian, rng: Stream, steps: int, x: float, y: float) -> Row:
     """The ratio at one point; the same start everywhere keeps its error smooth over the plane."""
     try:
-        ritz = lanczos(hessian, hessian.vector(rng.normal(len(hessian))), STEPS)
+        ritz = lanczos(hessian, hessian.vector(rng.normal(len(hessian))), steps)
     except FloatingPointError as error:
         return Row("ratio", math.nan, math.nan, "train", x=x, y=y, status="nonfinite", reason=str(error))
     return ratio(ritz, x, y)

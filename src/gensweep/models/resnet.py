@@ -43,12 +43,15 @@ def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
 class ResNet(nn.Module):
     """A 3×3 convolution, three stages of blocks with 16k, 32k and 64k channels, average pool, linear.
 
+    With ``channels`` c in place of 16 the stages have ck, 2ck and 4ck.
+
     Args:
         input_shape: (channels, height, width).
         num_classes: Number of logits C.
         depth: Layers with weights, projections apart: 6n + 2 for n ≥ 1 blocks per stage.
         width: k, ≥ 1; the first convolution widens too.
         shortcuts: False for the twin without any.
+        channels: Of the first stage at k = 1; 16 in the papers, fewer for a deep net on a small machine.
 
     Convolutions start as in He et al. 2015 (normal, fan-in), the last layer with N(0, 1e-3²) and no bias.
 
@@ -59,25 +62,31 @@ class ResNet(nn.Module):
     """
 
     def __init__(
-        self, input_shape: Sequence[int], num_classes: int, depth: int, width: int = 1, shortcuts: bool = True
+        self,
+        input_shape: Sequence[int],
+        num_classes: int,
+        depth: int,
+        width: int = 1,
+        shortcuts: bool = True,
+        channels: int = 16,
     ) -> None:
         super().__init__()
         blocks, rest = divmod(depth - 2, 6)
         if rest or blocks < 1:
             raise ValueError(f"depth={depth} is not 6n + 2 for a whole n ≥ 1")
-        channels = 16 * width
+        inputs = first = channels * width
         layers: list[nn.Module] = [
-            nn.Conv2d(input_shape[0], channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
+            nn.Conv2d(input_shape[0], first, 3, padding=1, bias=False),
+            nn.BatchNorm2d(first),
             nn.ReLU(),
         ]
         for stage in range(3):
             for block in range(blocks):
-                outputs, stride = 16 * width * 2**stage, 2 if stage and not block else 1
-                layers.append(Block(channels, outputs, stride, shortcuts))
-                channels = outputs
+                outputs, stride = first * 2**stage, 2 if stage and not block else 1
+                layers.append(Block(inputs, outputs, stride, shortcuts))
+                inputs = outputs
         self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.classifier = nn.Linear(channels, num_classes)
+        self.classifier = nn.Linear(inputs, num_classes)
         self._initialise()
 
     def _initialise(self) -> None:

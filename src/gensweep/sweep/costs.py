@@ -199,7 +199,7 @@ def size(model: Mapping[str, Any]) -> int:
     widths = [_flat(model[key]) for key in ("blocks", "hidden", "widths") if isinstance(model.get(key), list)]
     chain = [64, *(w for part in widths for w in part), 10]
     dense = sum(a * b for a, b in pairwise(chain)) if widths else 1
-    return dense + _number(model, "depth") * _number(model, "width") ** 2
+    return dense + _number(model, "depth") * (_number(model, "channels") * _number(model, "width")) ** 2
 
 
 def _flat(value: Any) -> list[int]:

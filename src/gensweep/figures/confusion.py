@@ -61,9 +61,11 @@ def over_union(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     if "clean" not in by:
         return rows.iloc[:0]
     norms = rows[rows["kind"] != "sharpness"]
-    of = norms["run_id"].map(by["clean"].where(by["clean"] > 0))
     same = norms[KNOB] == 0  # there both are one
-    shift = 2 * (np.log10(norms["run_id"].map(by["train"])) - np.log10(of))
+    train, both = (
+        np.log10(norms["run_id"].map(by[split].where(by[split] > 0))) for split in ("train", "clean")
+    )
+    shift = 2 * (train - both)
     return norms.assign(value=norms["value"] + shift.where(~same, 0.0))
 
 

@@ -19,13 +19,12 @@ from gensweep.table.read import load
 
 ROOT = Path(__file__).parents[1]
 TABLES, PICTURES, PAGE = (ROOT / "docs" / name for name in ("tables", "figures", "figures.md"))
-PAPER = ".paper"  # of the name of a table that was made at paper scale
 
 HEAD = """\
 # Figures
 
-Each figure of the four documents, drawn from a real run of this code at laptop scale, and what the run says of the
-papers' claims. Made by `make docs` from the tables in `docs/tables`; nothing on this page is typed by hand.
+Each figure of the four documents, drawn from a real run of this code at laptop scale, and what the run says
+of the papers' claims. Made by `make docs` from the tables in `docs/tables`; nothing here is typed by hand.
 
 ```sh
 make figures SCALE=laptop                          # draws all of them anew from the tables, no training
@@ -33,10 +32,10 @@ make fig-volume-gap SCALE=laptop                   # trains, measures and draws 
 gensweep claims --table docs/tables                # the verdicts below
 ```
 
-A verdict is that of an interval: *reproduced* when the 95 % interval of our statistic lies where the claim says,
-*not reproduced* when it lies elsewhere, *inconclusive* when it lies across the border or the rows do not suffice.
-Sets, networks and epochs are smaller than the papers' (each `conf/experiment/NAME.yaml` says by how much): a claim that
-does not hold here may hold at full size, and the other way round.
+A verdict is that of an interval: *reproduced* when the 95 % interval of our statistic lies where the claim
+says, *not reproduced* when it lies elsewhere, *inconclusive* when it lies across the border or the rows do
+not suffice. Sets, networks and epochs are smaller than the papers' (each `conf/experiment/NAME.yaml` says by
+how much): a claim that does not hold here may hold at full size, and the other way round.
 """
 
 
@@ -103,8 +102,8 @@ def cost(about: dict[str, Any]) -> str:
     data = ", ".join(sorted(rows["data.name"].unique()))
     commits = ", ".join(sorted(sha[:7] for sha in rows["git_sha"].unique()))
     return (
-        f"{rows['run_id'].nunique()} runs on {data}, {spoken(training)} of training and {spoken(measuring)} of "
-        f"measuring, one core each, beside other work; code of {commits}"
+        f"{rows['run_id'].nunique()} runs on {data}, {spoken(training)} of training and {spoken(measuring)} "
+        f"of measuring, one core each, beside other work; code of {commits}"
     )
 
 

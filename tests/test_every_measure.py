@@ -97,7 +97,11 @@ CASES = {
 }  # fmt: skip
 # (measure, quantity) that are not there for any of them, and that are not for networks of tokens.
 NEVER = {("norms", "l2_distance"), ("error", "target_reached"), ("boundary", "probability")}
-NEVER |= {(name, quantity) for name in ("interpolation", "trajectory") for quantity in QUANTITIES[name]}
+NEVER |= {
+    (name, quantity)
+    for name in ("curve", "interpolation", "trajectory", "perturbed_boundary")
+    for quantity in QUANTITIES[name]
+}
 NEVER |= {("magnitude_sharpness", f"pac_bayes_{form}") for form in ("init", "orig")}
 TOKENS = {("path_norms", f"log10_l{p}_path{raw}") for p in (1, 2) for raw in ("", "_raw")}
 TOKENS |= {("norms", "layer_operator"), ("norms", "log10_operator")}

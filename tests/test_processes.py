@@ -37,7 +37,10 @@ model.widths=[8] train_size=60 poison_size=40 poison_factor=0.3 batch_size=16 bu
 measure=[error,norms,basin] measure.basin.directions=10 measure.basin.replicates=0
 measure.basin.rank=0
 """
-EVERY = [*MEASURED.split(), "measure=[" + ",".join(m for m in sorted(QUANTITIES) if m != "boundary") + "]"]
+EVERY = [
+    *MEASURED.split(),
+    "measure=[" + ",".join(m for m in sorted(QUANTITIES) if not m.endswith("boundary")) + "]",
+]
 SHORT = SETTINGS.split()
 BARE = [*(w for w in SHORT if not w.startswith("measure")), "measure=[error]"]
 

@@ -115,7 +115,7 @@ def of_one_kind(solution: Solution, wanted: dict[str, Measure]) -> None:
         InputError: One has other parameters than the model.
     """
     for name, measure in wanted.items():
-        for key in ("other", "path"):
+        for key in ("other", "path", "ends"):
             given = getattr(measure, key, ())
             for end in given if isinstance(given, list | tuple) else [given]:
                 if isinstance(end, Solution) and end.layout != solution.layout:
@@ -130,7 +130,7 @@ def models(values: dict[str, Any], loss: PerExample) -> dict[str, Any]:
     def solution(model: Any) -> Solution:
         return solution_of(bare(model), loss)
 
-    for key in {"other", "path"} & values.keys():
+    for key in {"other", "path", "ends"} & values.keys():
         given = values[key]
         fine = [given] if key == "other" else given
         if not isinstance(fine, list) or not all(isinstance(m, nn.Module) or m == "init" for m in fine):

@@ -37,17 +37,19 @@ def report(table: pd.DataFrame, figures: Iterable[str], path: Path, complaints: 
 
     Args:
         table: The tidy table.
-        figures: Names of the figures to draw; one that this table cannot give says why instead.
+        figures: Names of the figures to draw; those that this table cannot give say why.
         path: The HTML file; its folder is made.
         complaints: What ``collect`` said of runs that are missing or damaged.
     """
     page = jinja2.Environment(
         loader=jinja2.PackageLoader("gensweep", "."), autoescape=True, undefined=jinja2.StrictUndefined
     ).get_template("report.html.j2")
+    pictures = [picture(name, table) for name in figures]
     html = page.render(
         headline=headline(table),
         warnings=[*complaints, *warnings(table)],
-        gallery=[picture(name, table) for name in figures],
+        gallery=pictures,
+        undrawn=[one for one in pictures if one["reason"]],
         runs=run_table(table),
         measures=measure_table(table),
         provenance=provenance(table),

@@ -52,6 +52,7 @@ QUANTITIES: dict[str, dict[str, str]] = {
     "expected_sharpness": {
         "expected_sharpness": "nats",
         "kl": "nats",
+        "kl_at_sharpness": "nats",
         "pac_bayes_sigma": "weight",
         "pac_bayes_sigma_low": "weight",
         "pac_bayes_sigma_high": "weight",
@@ -88,6 +89,7 @@ QUANTITIES: dict[str, dict[str, str]] = {
     "slice": {"loss": "nats", "accuracy": "fraction"},
     "surface": {"loss": "nats", "accuracy": "fraction"},
     "interpolation": {"loss": "nats", "accuracy": "fraction", "barrier": "nats"},
+    "curve": {"loss": "nats", "accuracy": "fraction", "early_stopping_gain": "fraction"},
     "trajectory": {
         "pca_1": "weight",
         "pca_2": "weight",
@@ -150,6 +152,13 @@ QUANTITIES: dict[str, dict[str, str]] = {
         "evaluations": "gradients",
     },
     "boundary": {"probability": "fraction", "train_point": "class"},
+    "perturbed_boundary": {
+        "loss": "nats",
+        "accuracy": "fraction",
+        "curvature": "nats/metric unit²",
+        "probability": "fraction",
+        "train_point": "class",
+    },
 }
 
 KEY = ("run_id", "measure", "quantity", "split", "index", "x", "y")
@@ -164,7 +173,8 @@ class Row:
         quantity: A name listed for its measure in ``QUANTITIES``, which fixes the unit.
         value: The number; NaN only with a status other than ``ok``.
         stderr: Its standard error in the same unit; 0 when exact, NaN when unknown.
-        split: The data it was taken on: ``train``, ``confusion``, ``poison``, ``test`` or empty.
+        split: The data it was taken on: ``train``, ``confusion``, ``clean``, ``poison``,
+            ``test`` or empty.
         index: Which ray, layer or draw; −1 when there is only one.
         x: First coordinate (scale, cutoff, quantile, position); NaN when there is none.
         y: Second coordinate.

@@ -82,7 +82,7 @@ def along(solution: Solution, passed: Mapping[int, State]) -> Solution:
     if len(points) == 1:
         return solution
     ends = [] if torch.equal(points[-1], solution.theta_P) else [solution.theta_P]
-    return dataclasses.replace(solution, path_TP=torch.stack([*points, *ends]))
+    return dataclasses.replace(solution, path_TP=torch.stack([*points, *ends]), passed=passed)
 
 
 def loaded(run: Run, model: nn.Module, target_loss: float | None) -> Solution:
@@ -99,7 +99,8 @@ def loaded(run: Run, model: nn.Module, target_loss: float | None) -> Solution:
     theta_P, init_P = (layout.pack(part).to(device) for part in (final, passed[0]))
     solution = Solution(model.eval(), theta_P, init_P, target_loss)
     whole = along(solution, passed)
-    return whole if run.config()["reparametrise"] == "none" else dataclasses.replace(whole, path_TP=None)
+    here = run.config()["reparametrise"] == "none"
+    return whole if here else dataclasses.replace(whole, path_TP=None, passed=None)
 
 
 def beginning(run: Run, epoch: int | None) -> State:

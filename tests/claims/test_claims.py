@@ -205,8 +205,17 @@ def test_the_published_claims_can_be_read_and_name_figures_that_there_are():
 def test_the_verb_prints_every_claim_and_the_tally(tmp_path, capsys):
     found = [judge(claim(), made(lambda b, s, k: 1 - b))]
     assert "REPRODUCED     Test accuracy falls." in "\n".join(lines(found))
+    absent = judge(claim(id="absent", experiment="absent"), made(noise))
+    *_, last, tally = lines([*found, absent])
+    assert last == "INCONCLUSIVE   1 claims for want of rows of absent"
+    assert tally == "2 claims: 1 reproduced, 0 not reproduced, 1 inconclusive"
     assert sheet(found)["verdict"].tolist() == ["reproduced"]
     with pytest.raises(SystemExit) as left:
         main(["claims", "--table", str(tmp_path / "none")])
     assert left.value.code == 2
     assert "no table at" in capsys.readouterr().err
+
+
+def test_a_table_of_nothing_in_particular_is_one_sentence():
+    with pytest.raises(InputError, match="does not say which experiment its rows belong to"):
+        judge(claim(), made(noise).assign(experiment=""))

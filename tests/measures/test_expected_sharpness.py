@@ -50,6 +50,29 @@ def test_scales_share_their_draws():
     assert ratio == pytest.approx(4, rel=1e-9)
 
 
+def test_kl_where_the_bowl_has_risen_by_a_twentieth():
+    """Both are powers of α, so the line in both logarithms is exact: KL · rise is the same at every scale."""
+    bowl = Bowl([0.01 * h for h in H], 0.7, CENTRE)
+    found = curve(bowl, CENTRE, scales=[0.2, 0.01], draws=50)  # in any order
+    at = found["kl_at_sharpness", 0.05]
+    rise, kl = (found[quantity, 0.2] for quantity in ("expected_sharpness", "kl"))
+    assert at.value == pytest.approx(kl.value * rise.value / 0.05, rel=1e-9)
+    assert at.stderr == pytest.approx(at.value * rise.stderr / rise.value, rel=1e-6)
+
+
+@pytest.mark.parametrize(("scales", "bound"), [([1e-4, 2e-4], "upper"), ([1.0, 2.0], "lower")])
+def test_scales_that_do_not_reach_it_give_a_bound(scales, bound):
+    found = curve(Bowl(H), CENTRE, scales=scales, draws=4)
+    at = found["kl_at_sharpness", 0.05]
+    assert (at.status, at.value) == ("censored", found["kl", 2e-4 if bound == "upper" else 1.0].value)
+    assert at.reason.endswith(f"{bound} bound")
+
+
+def test_the_search_for_sigma_can_be_left_out(solution, data):
+    rows = ExpectedSharpness(scales=[0.01], draws=4, tolerated=False)(solution, data, Stream(0))
+    assert {r.quantity for r in rows} == {"expected_sharpness", "kl", "kl_at_sharpness"}
+
+
 @pytest.mark.parametrize("width", [0.02, 3.0])
 def test_tolerated_noise_of_steps(width):
     """An example is lost with probability 2Φ(−width/σ), which is 0.1 at σ = width/1.6449."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from gensweep.errors import InputError
 from gensweep.measures.trajectory import Trajectory
 from gensweep.rng import Stream
 from gensweep.rows import checked
@@ -107,3 +108,37 @@ def test_a_path_that_never_moved_or_blew_up_says_so(solution):
     )
     blown = on(solution, torch.tensor([[0.0, 1.0], [torch.inf, 1.0]]))
     assert {(r.status, r.reason) for r in blown} == {("nonfinite", "a point of the path is not finite")}
+
+
+def solutions(solution, points):
+    return [replace(solution, theta_P=point.clone()) for point in points]
+
+
+def test_ends_follow_the_path_and_lie_where_they_are(solution):
+    """Four corners of a rectangle in the layout of the network: two of the path, two ends."""
+    size = len(solution.theta_P)
+    corners = torch.zeros(4, size, dtype=torch.float64)
+    corners[0, 0], corners[2, 1], corners[3, :2] = 3.0, 1.0, torch.tensor([3.0, 1.0])
+    ends = solutions(solution, corners[2:])
+    rows = on(solution, corners[:2], ends=ends)
+    assert [r.index for r in rows if r.quantity == "pca_1"] == [0, 1, 2, 3]
+    assert column(rows, "pca_1") == pytest.approx([3, 0, 0, 3], abs=1e-12)
+    assert column(rows, "pca_2") == pytest.approx([0, 0, 1, 1], abs=1e-12)
+    apart = {(r.index, r.x): r.value for r in rows if r.quantity == "distance"}
+    assert apart == pytest.approx(
+        {(0, 1): 3, (0, 2): 10**0.5, (0, 3): 1, (1, 2): 1, (1, 3): 10**0.5, (2, 3): 3}
+    )
+
+
+def test_an_end_beside_the_path_changes_no_distance_along_it(solution):
+    path = drawn(5, len(solution.theta_P))
+    alone = {(r.index, r.x): r.value for r in on(solution, path) if r.quantity == "distance"}
+    ends = solutions(solution, drawn(2, len(solution.theta_P), seed=9))
+    beside = {(r.index, r.x): r.value for r in on(solution, path, ends=ends) if r.quantity == "distance"}
+    assert {pair: beside[pair] for pair in alone} == pytest.approx(alone, rel=1e-12)
+    assert len(beside) == 21
+
+
+def test_an_end_of_another_architecture_is_refused(solution, images):
+    with pytest.raises(InputError, match=r"Trajectory\(ends=…\) has a point of another architecture"):
+        on(solution, drawn(3, len(solution.theta_P)), ends=[images[0]])

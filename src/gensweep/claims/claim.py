@@ -16,6 +16,7 @@ from gensweep.claims.statistic import STATISTICS, Estimate, estimate
 from gensweep.errors import InputError
 
 REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE = "reproduced", "not reproduced", "inconclusive"
+NO_ROWS = "no rows of"
 NONE = Estimate(np.nan, np.nan, np.nan, 0)
 
 
@@ -106,7 +107,7 @@ def read(entry: dict[str, Any], path: Path) -> Claim:
     if odd := sorted(entry.keys() - {f.name for f in fields(Claim)}):
         raise InputError(f"{where}: {odd[0]} is no part of a claim")
     try:
-        claim = Claim(**entry)
+        claim = Claim(**{**entry, "theirs": str(entry.get("theirs"))})  # yaml may take it for a number
     except TypeError as error:
         raise InputError(f"{where}: {str(error).partition(') ')[2]}") from None
     if claim.statistic not in STATISTICS:
@@ -141,7 +142,7 @@ def judge(claim: Claim, table: pd.DataFrame) -> Verdict:
     """The claim held against the rows of a table."""
     rows = units.of_experiment(table, claim.experiments)
     if rows.empty:
-        return Verdict(claim, NONE, INCONCLUSIVE, f"no rows of {' or '.join(claim.experiments)}")
+        return Verdict(claim, NONE, INCONCLUSIVE, f"{NO_ROWS} {' or '.join(claim.experiments)}")
     try:
         ours, notes = measured(claim, rows)
     except InputError as error:

@@ -7,15 +7,18 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from gensweep.claims.claim import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Verdict
+from gensweep.claims.claim import INCONCLUSIVE, NO_ROWS, NOT_REPRODUCED, REPRODUCED, Verdict
 
 
 def lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """Each claim in three lines, and how many held."""
-    for claim, ours, verdict, why in verdicts:
+    """Each claim in three lines, those without any rows in one together, and how many held."""
+    for claim, ours, verdict, why in (v for v in verdicts if not v.why.startswith(NO_ROWS)):
         yield f"{verdict.upper():<14} {claim.statement}"
         yield f"{'':<14} ours    {claim.statistic} {ours}; claimed {claim.claimed}{f' ({why})' * bool(why)}"
         yield f"{'':<14} theirs  {claim.theirs} ({claim.source})   [{claim.id}]"
+    if empty := [v for v in verdicts if v.why.startswith(NO_ROWS)]:
+        experiments = dict.fromkeys(name for v in empty for name in v.claim.experiments)
+        yield f"{INCONCLUSIVE.upper():<14} {len(empty)} claims for want of rows of {', '.join(experiments)}"
     yield tally(verdicts)
 
 

@@ -16,7 +16,16 @@ SELECT = ("measure", "quantity", "split", "index", "x", "y")
 
 
 def of_experiment(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """The rows that these experiments asked for, at any scale."""
+    """The rows that these experiments asked for, at any scale.
+
+    Raises:
+        InputError: The table does not say what its rows were asked for.
+    """
+    if "experiment" not in table or not table["experiment"].any():
+        raise InputError(
+            "the table does not say which experiment its rows belong to; `gensweep collect --experiment "
+            "NAME-SCALE` says so, and docs/tables has those of every figure"
+        )
     return table[table["experiment"].str.rpartition("-")[0].isin(names)]
 
 
@@ -29,7 +38,7 @@ def within(rows: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
     for knob, wanted in where.items():
         if knob not in rows:
             raise InputError(f"the table has no column {knob}")
-        rows = rows[rows[knob].map(lambda v, w=wanted: _is_one_of(v, w))]
+        rows = rows[rows[knob].map(lambda v, w=wanted: _is_one_of(v, w)).astype(bool)]
     return rows
 
 

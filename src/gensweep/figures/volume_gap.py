@@ -9,21 +9,32 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 from scipy.stats import rankdata
 
-from gensweep.figures.base import DOUBLE, absent, counted, flaws, numbers, settings, vary
+from gensweep.errors import InputError
+from gensweep.figures.base import DOUBLE, absent, counted, flaws, numbers, settings
+from gensweep.figures.data_sets import by_data, labelled
 
 TITLE = "Basin volume against generalisation gap"
 ALT = (
-    "Two scatter plots of log10 basin volume against the generalisation gap, one dot per run and cutoff, "
-    "coloured by cutoff, with error bars; hollow dots are not sound, mostly lower bounds. "
-    "Left: Monte-Carlo volume, right: its Jensen bound."
+    "Scatter plots of log10 basin volume against the generalisation gap, one mark per run and cutoff, with a "
+    "colour and a shape for each cutoff and error bars; hollow marks are not sound, mostly lower bounds. "
+    "A panel for each way to estimate the volume and each data set."
 )
-PANELS = {"log10_volume": "volume, log₁₀ E[rⁿ]", "log10_volume_jensen": "Jensen bound, n·E[log₁₀ r]"}
+PANELS = {
+    "log10_volume": "rays, log₁₀ E[rⁿ]",
+    "log10_volume_jensen": "rays, Jensen bound n·E[log₁₀ r]",
+    "log10_volume_preconditioned": "preconditioned rays",
+    "log10_local_volume": "Gaussian local volume",
+    "log10_volume_trace": "trace of the Hessian",
+}
+MARKS = "os^Dv"
+RUNS = "poison-accuracy"
 RESAMPLES = 2000
+FITS = 0.95  # train accuracy that counts as fitting
 KEPT = [
     "run_id",
+    "data",
     "poison_factor",
     "seed",
     "quantity",
@@ -57,24 +68,41 @@ def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 
     Source: Huang et al. 2019 (1906.03291), volume against generalisation gap, for several cutoffs.
     """
-    vary(table, "poison_factor")
-    drawn = pairs(table)
-    drawn.attrs.update(said(drawn, table))
-    figure = Figure(figsize=(DOUBLE, 3.7), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
-    for axes, (quantity, label) in zip(panels, PANELS.items(), strict=True):
-        panel(axes, drawn[drawn["quantity"] == quantity])
-        axes.set_title(label)
-    panels[0].set_ylabel("log₁₀ volume (orders of magnitude)")
+    parts = by_data(table, "poison_factor")
+    drawn = pd.concat([pairs(rows, name) for name, rows in parts.items()], ignore_index=True)
+    drawn.attrs.update(said(drawn, parts))
+    shown = [quantity for quantity in PANELS if (drawn["quantity"] == quantity).any()]
+    cells = [(quantity, name) for quantity in shown for name in parts]
+    rows = -(-len(cells) // 2)
+    figure = Figure(figsize=(DOUBLE, 0.5 + 2.4 * rows), layout="constrained")
+    panels = figure.subplots(rows, 2, sharex=len(parts) == 1, squeeze=False)
+    for axes, (quantity, name) in zip(panels.flat, cells, strict=False):
+        panel(axes, drawn[(drawn["quantity"] == quantity) & (drawn["data"] == name)])
+        axes.set_title(labelled(name, len(parts) > 1) + PANELS[quantity])
+    for axes in panels.flat[len(cells) :]:
+        axes.set_axis_off()
+    for axes in panels[:, 0]:
+        axes.set_ylabel("log₁₀ volume (orders)")
+    below = 10 * drawn["cutoff"].nunique()  # points: the legend stands between axis and label
+    for axes in panels[-1]:
+        axes.set_xlabel("generalisation gap, test − train error", labelpad=below)
     figure.supxlabel(drawn.attrs["footnote"], fontsize=7)
     return figure, drawn
 
 
-def pairs(table: pd.DataFrame) -> pd.DataFrame:
-    """Volume and gap of every run, per cutoff and estimator, whatever the status of either."""
-    volume = pd.concat([numbers(table, "basin", quantity) for quantity in PANELS])
+def pairs(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Volume and gap of every run on one data set, per cutoff and estimator, whatever the status of either.
+
+    Raises:
+        InputError: The table has no volumes, or no gaps.
+    """
+    basin = table[table["measure"] == "basin"]
+    volume = basin[basin["quantity"].isin(PANELS)]
+    if volume.empty:
+        raise InputError(f"the table has no volumes of the measure basin for {name}")
     gap = numbers(table, "error", "gap_error").set_index("run_id")
     drawn = volume.assign(
+        data=name,
         cutoff=volume["x"],
         gap=volume["run_id"].map(gap["value"]),
         gap_stderr=volume["run_id"].map(gap["stderr"]),
@@ -108,54 +136,73 @@ def _rank_correlation(x_BN: np.ndarray, y_BN: np.ndarray) -> np.ndarray:
 
 
 def panel(axes: Axes, points: pd.DataFrame) -> None:
-    """One estimator: a colour per cutoff, hollow where the number is not ``ok``."""
+    """One estimator on one data set: a colour and a mark per cutoff, hollow where it is not ``ok``."""
+    axes.xaxis.set_major_formatter(lambda gap, _: f"{100 * gap:g} %")
+    if points["value"].isna().all():
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, "not measured on this data set", transform=axes.transAxes, ha="center")
+        return
     cutoffs = points["cutoff"].unique()
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, len(cutoffs)))
-    for cutoff, colour in zip(cutoffs, colours, strict=True):
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(cutoffs)))
+    for cutoff, colour, mark in zip(cutoffs, colours, MARKS, strict=False):
         here = points[points["cutoff"] == cutoff]
         rho = correlation(here["gap"].to_numpy(), here["value"].to_numpy())
-        axes.plot([], [], "o", color=colour, label=f"{cutoff:g} nats: ρ = {rho}, n = {rho.n}")
+        axes.plot([], [], mark, color=colour, label=f"{cutoff:g} nats: ρ = {rho}, n = {rho.n}")
         axes.errorbar(
             here["gap"], here["value"], here["stderr"], fmt="none", ecolor=colour, elinewidth=0.6, alpha=0.6
         )
         ok = here["status"] == "ok"
-        axes.plot(here["gap"][ok], here["value"][ok], "o", color=colour)
-        axes.plot(here["gap"][~ok], here["value"][~ok], "o", color=colour, mfc="white", mew=0.9)
-    axes.set_xlabel("generalisation gap, test − train error")
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-    title = "cutoff: Spearman ρ [95 % interval], n runs"
-    axes.legend(title=title, title_fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.17))
+        axes.plot(here["gap"][ok], here["value"][ok], mark, color=colour)
+        axes.plot(here["gap"][~ok], here["value"][~ok], mark, color=colour, mfc="white", mew=0.9)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), labelspacing=0.2, borderpad=0)
 
 
-def said(drawn: pd.DataFrame, table: pd.DataFrame) -> dict[str, Any]:
+def said(drawn: pd.DataFrame, parts: dict[str, pd.DataFrame]) -> dict[str, Any]:
     """The caption, the footnote and the numbers behind them."""
-    basin = settings(numbers(table, "basin", "log10_volume"))
-    n = numbers(table, "basin", "dimensions")["value"].max()
-    height = "above the loss at the solution" if basin["relative"] else "above zero"
-    rays = f"K = {basin['directions']} rays, n = {n:g} dimensions, {basin['metric']} metric"
-    protocol = f"{rays}; cutoffs in nats {height}; bars: one standard error over rays"
-    lost = "; ".join(filter(None, [hollow(drawn), missing(table, drawn)]))
+    several = len(parts) > 1
+    walks = [labelled(name, several) + rays(rows) for name, rows in parts.items()]
+    relative = settings(numbers(next(iter(parts.values())), "basin", "log10_volume"))["relative"]
+    height = "above the loss at the solution" if relative else "above zero"
+    legend = (
+        f"below each panel the cutoffs in nats {height}, Spearman's ρ [95 % interval] and the number of runs"
+    )
+    doubts = [
+        labelled(n, several) + missing(rows, drawn) for n, rows in parts.items() if missing(rows, drawn)
+    ]
+    lost = "; ".join(filter(None, [hollow(drawn), *doubts]))
+    strong = " ".join(labelled(n, several) + strongest(drawn[drawn["data"] == n]) for n in parts)
     return {
-        "caption": f"{strongest(drawn)} {protocol}. {lost}".strip(),
-        "footnote": f"{protocol}\n{lost}".strip(),
+        "caption": f"{strong} {'; '.join(walks)}. {lost}".strip(),
+        "footnote": "\n".join([legend, "bars: one standard error over rays", *walks, lost]).strip(),
         "filters": {"measure": "basin", "quantity": [*PANELS], "gap": "gap_error", "status": "any"},
         "n": {
-            f"{q} {c:g}": int(g["value"].notna().sum()) for (q, c), g in drawn.groupby(["quantity", "cutoff"])
+            f"{labelled(d, several)}{q} {c:g}": int(g["value"].notna().sum())
+            for (d, q, c), g in drawn.groupby(["data", "quantity", "cutoff"])
         },
     }
 
 
+def rays(table: pd.DataFrame) -> str:
+    """How many rays and dimensions, and the metric."""
+    basin = settings(numbers(table, "basin", "log10_volume"))
+    n = numbers(table, "basin", "dimensions")["value"].max()
+    return f"K = {basin['directions']} rays, n = {n:g} dimensions, {basin['metric']} metric"
+
+
 def hollow(drawn: pd.DataFrame) -> str:
-    """What the hollow dots are, and which numbers do not exist and so have no dot."""
+    """What the hollow marks are, and which numbers do not exist and so have no mark."""
     found = flaws(drawn)
     return f"hollow, not sound: {found}" if found else ""
 
 
 def missing(table: pd.DataFrame, drawn: pd.DataFrame) -> str:
-    """How many runs have no volume, and how many stopped above the loss they were to reach."""
+    """How many runs have no volume, stopped above the loss they were to reach, or do not fit."""
     stopped = table[(table["quantity"] == "target_reached") & (table["value"] == 0)]
-    gone = counted(absent(table, drawn), "diverged or missing")
-    return "; ".join(filter(None, [gone, counted(stopped, "did not reach the target loss")]))
+    here = drawn[drawn["run_id"].isin(table["run_id"])]
+    gone = counted(absent(table, here), "diverged or missing")
+    fits = numbers(table, "error", "accuracy", split="train")
+    loose = counted(fits[fits["value"] < FITS], f"below {FITS:.0%} train accuracy")
+    return "; ".join(filter(None, [gone, counted(stopped, "did not reach the target loss"), loose]))
 
 
 def strongest(drawn: pd.DataFrame) -> str:

@@ -207,7 +207,7 @@ def reparametrised(solution: Solution, data: Data, how: str, rng: Stream) -> tup
     for i, place in enumerate(found):
         MAPS[how][0](place, rng.child(how, i))
     theta_P = solution.layout.pack(dict(model.named_parameters()))
-    new = replace(solution, model=model, theta_P=theta_P, path_TP=None)
+    new = replace(solution, model=model, theta_P=theta_P, path_TP=None, passed=None)
     before, after = (Risk(s, data.train, data).logits(s.theta_P).double() for s in (solution, new))
     change = ((after - before).abs().max() / before.abs().max().clamp_min(1e-30)).item()
     if not change <= (limit := TOLERANCE[theta_P.dtype]):

@@ -70,6 +70,7 @@ class Solution:
         target_loss: The training loss that the budget asked for, in nats per example, or None.
         init_buffers: Buffers that went with θ₀, by name; None for those of a network nobody has trained yet.
         path_TP: Parameters that training passed, from θ₀ to θ*, (T, P); None when only those two were kept.
+        passed: Epoch → parameters and buffers after it, by name, from 0 on; None as ``path_TP`` is.
         loss: The loss of each example that every measure is of, from float64 logits (N, C) and labels (N,).
     """
 
@@ -79,6 +80,7 @@ class Solution:
     target_loss: float | None = None
     init_buffers: Mapping[str, Tensor] | None = None
     path_TP: Tensor | None = None
+    passed: Mapping[int, Mapping[str, Tensor]] | None = None
     loss: PerExample = cross_entropy
 
     @property

@@ -4,6 +4,7 @@ from gensweep.measures.adaptive_sharpness import AdaptiveSharpness
 from gensweep.measures.basin import Basin
 from gensweep.measures.boundary import Boundary
 from gensweep.measures.box_sharpness import BoxSharpness
+from gensweep.measures.curve import Curve
 from gensweep.measures.error import Error
 from gensweep.measures.expected_sharpness import ExpectedSharpness
 from gensweep.measures.gradient import Gradient
@@ -15,6 +16,7 @@ from gensweep.measures.margin import Margin
 from gensweep.measures.norms import Norms
 from gensweep.measures.path_norms import PathNorms
 from gensweep.measures.perturbation import Perturbation
+from gensweep.measures.perturbed_boundary import PerturbedBoundary
 from gensweep.measures.slice import Slice
 from gensweep.measures.spectrum import Spectrum
 from gensweep.measures.surface import Surface
@@ -26,6 +28,7 @@ __all__ = [
     "Basin",
     "Boundary",
     "BoxSharpness",
+    "Curve",
     "Error",
     "ExpectedSharpness",
     "Gradient",
@@ -36,6 +39,7 @@ __all__ = [
     "Norms",
     "PathNorms",
     "Perturbation",
+    "PerturbedBoundary",
     "Slice",
     "Spectrum",
     "Surface",

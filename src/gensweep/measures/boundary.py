@@ -13,6 +13,8 @@ from gensweep.geometry.solution import Solution
 from gensweep.rng import Stream
 from gensweep.rows import Row, not_applicable
 
+NO_PLANE = "a boundary is drawn for two inputs, which are not whole numbers, and two classes only"
+
 
 @dataclass(frozen=True)
 class Boundary:
@@ -38,16 +40,30 @@ class Boundary:
 
     def __call__(self, solution: Solution, data: Data, rng: Stream) -> Iterator[Row]:
         """The rows of one solution."""
-        if data.input_shape != (2,) or data.num_classes != 2 or data.train.x.dtype.kind != "f":
-            reason = "a boundary is drawn for two inputs, which are not whole numbers, and two classes only"
-            yield not_applicable("probability", reason)
+        if not in_a_plane(data):
+            yield not_applicable("probability", NO_PLANE)
             return
-        axis = np.linspace(-self.span, self.span, self.points, dtype=np.float32)
-        grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
-        zeros = np.zeros(len(grid), dtype=np.int64)
-        risk = Risk(solution, Split(grid, zeros, zeros), data)
-        probability = risk.logits(solution.theta_P).double().softmax(1)[:, 1]
-        for (x, y), p in zip(grid.tolist(), probability.tolist(), strict=True):
+        grid = square(self.points, self.span)
+        probability = Risk(solution, grid, data).logits(solution.theta_P).double().softmax(1)[:, 1]
+        for (x, y), p in zip(grid.x.tolist(), probability.tolist(), strict=True):
             yield Row("probability", p, x=x, y=y)
-        for i, ((x, y), label) in enumerate(zip(data.train.x.tolist(), data.train.y.tolist(), strict=True)):
-            yield Row("train_point", label, split="train", index=i, x=x, y=y)
+        yield from train_points(data)
+
+
+def in_a_plane(data: Data) -> bool:
+    """Whether the inputs are points of a plane, in two classes."""
+    return data.input_shape == (2,) and data.num_classes == 2 and data.train.x.dtype.kind == "f"
+
+
+def square(points: int, span: float) -> Split:
+    """A grid of inputs over [−span, span]², row by row; their labels say nothing."""
+    axis = np.linspace(-span, span, points, dtype=np.float32)
+    grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
+    nothing = np.zeros(len(grid), dtype=np.int64)
+    return Split(grid, nothing, nothing)
+
+
+def train_points(data: Data) -> Iterator[Row]:
+    """Where the training examples lie, with their class."""
+    for i, ((x, y), label) in enumerate(zip(data.train.x.tolist(), data.train.y.tolist(), strict=True)):
+        yield Row("train_point", label, split="train", index=i, x=x, y=y)

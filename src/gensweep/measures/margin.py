@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from gensweep.data.base import Data
 from gensweep.geometry.margin import margins, order_quantile, order_quantile_stderr
 from gensweep.geometry.risk import Risk
@@ -17,6 +19,9 @@ from gensweep.rows import Row, not_applicable
 @dataclass(frozen=True)
 class Margin:
     """``margin_p05``, the 5th percentile of f(x)[y] − max_{k≠y} f(x)[k], and a ``margin_quantile`` per q.
+
+    With a confusion set there is a ``margin_p05`` more, of the split ``clean``: train and confusion set
+    together, by their own labels, which is what training saw.
 
     Args:
         quantiles: Which q, in [0, 1]; q stands in ``x``.
@@ -44,9 +49,19 @@ class Margin:
         found = margins(risk.logits(solution.theta_P), risk.y)
         error = order_quantile_stderr(found, 0.05, rng)
         yield Row("margin_p05", order_quantile(found, 0.05), error, "train")
+        yield from self.union(solution, data, found, rng)
         for q in self.quantiles:
             error = order_quantile_stderr(found, q, rng)
             yield Row("margin_quantile", order_quantile(found, q), error, "train", x=q)
+
+    def union(self, solution: Solution, data: Data, train_N: np.ndarray, rng: Stream) -> Iterator[Row]:
+        """The 5th percentile over train and confusion set, when there is one."""
+        if not len(data.confusion):
+            return
+        risk = Risk(solution, data.confusion, data)
+        found = np.concatenate([train_N, margins(risk.logits(solution.theta_P), risk.y)])
+        error = order_quantile_stderr(found, 0.05, rng.child("clean"))
+        yield Row("margin_p05", order_quantile(found, 0.05), error, "clean")
 
 
 def training_margin(solution: Solution, data: Data, rng: Stream) -> tuple[float, float]:

@@ -28,13 +28,16 @@ class Trajectory:
     Yields for each point, ``index`` 0 … T−1, its principal components ``pca_1`` and ``pca_2`` and its place
     in a t-SNE map, ``tsne_1`` and ``tsne_2``; for each pair i < j the ``distance`` ‖θᵢ − θⱼ‖ at ``index`` i
     and ``x`` j; for each component, ``index`` 1 … T−1, the fraction of variance about the mean that it has
-    ``explained``. A run that kept no other points has θ₀ and θ*.
+    ``explained``. A run that kept no other points has θ₀ and θ*. The ``ends`` follow the path: their
+    ``index`` is T, T+1, …, and they have coordinates and distances like its points.
 
     Args:
         perplexity: Of t-SNE, about the number of neighbours that a point has; below T. The source tried
             5, 30, 50 and 100, and shows 30.
         path: In `gensweep.measure`, the models that training passed before this one; empty takes what the
             run has kept.
+        ends: Further points, such as minima that branch off the path: in `gensweep.measure` models, in a
+            sweep the runs that a reference stands for.
 
     Cost: No forward pass; T²·P multiplications, then about 1000·T² for t-SNE.
 
@@ -54,6 +57,7 @@ class Trajectory:
 
     perplexity: float = 30.0
     path: Sequence[Solution] = ()
+    ends: Sequence[Solution] = ()
 
     def __call__(self, solution: Solution, data: Data, rng: Stream) -> Iterator[Row]:
         """The rows of one solution."""
@@ -61,16 +65,19 @@ class Trajectory:
         if path_TP is None:
             yield from (not_applicable(name, "only the end of the training is known") for name in NAMES)
             return
-        gram_TT = inner_products(path_TP)
+        # θ*, the origin, stays the last point; the ends stand before the path until they are told.
+        gram_TT = inner_products(torch.cat([*(e.theta_P.to(path_TP)[None] for e in self.ends), path_TP]))
         if not np.isfinite(gram_TT).all():
             lost: dict[str, Any] = {"status": "nonfinite", "reason": "a point of the path is not finite"}
             yield from (Row(name, math.nan, math.nan, **lost) for name in NAMES)
             return
-        yield from pairs(distances(gram_TT))
+        after = -len(self.ends)
+        yield from pairs(np.roll(distances(gram_TT), (after, after), (0, 1)))
         if not gram_TT.any():
             yield from (not_applicable(name, "all points of the path are one") for name in NAMES[:-1])
             return
         found = components(gram_TT)
+        found = found._replace(coordinates_TM=np.roll(found.coordinates_TM, after, 0))
         yield from principal(found)
         yield from self.neighbours(found, rng)
 
@@ -78,12 +85,13 @@ class Trajectory:
         """The path, (T, P), as far as it is known.
 
         Raises:
-            InputError: A point of it belongs to another architecture.
+            InputError: A point of it, or an end, belongs to another architecture.
         """
-        if any(point.layout != solution.layout for point in self.path):
-            raise InputError(
-                "Trajectory(path=…) has a point of another architecture; all must be of one kind"
-            )
+        for name, points in (("path", self.path), ("ends", self.ends)):
+            if any(point.layout != solution.layout for point in points):
+                raise InputError(
+                    f"Trajectory({name}=…) has a point of another architecture; all must be of one kind"
+                )
         if self.path:
             return torch.stack([*(p.theta_P.to(solution.theta_P) for p in self.path), solution.theta_P])
         if solution.path_TP is None and solution.init_P is not None:

@@ -31,6 +31,7 @@ class F1(Keskar):
     Args:
         input_shape: Shape of one example.
         num_classes: Number of logits C.
+        width: Units of a hidden layer; 512 in the paper.
 
     Source: Keskar et al. 2017 (1609.04836), appendix B.
 
@@ -38,10 +39,10 @@ class F1(Keskar):
     1462794
     """
 
-    def __init__(self, input_shape: Sequence[int], num_classes: int) -> None:
-        widths = [math.prod(input_shape), *[512] * 5]
+    def __init__(self, input_shape: Sequence[int], num_classes: int, width: int = 512) -> None:
+        widths = [math.prod(input_shape), *[width] * 5]
         layers = (m for a, b in pairwise(widths) for m in _dense(a, b, 0.0))
-        super().__init__(iter([nn.Flatten(), *layers, nn.Linear(512, num_classes)]))
+        super().__init__(iter([nn.Flatten(), *layers, nn.Linear(width, num_classes)]))
 
 
 class C1(Keskar):
@@ -51,6 +52,7 @@ class C1(Keskar):
         input_shape: (channels, height, width).
         num_classes: Number of logits C: 10 for C1, 100 for C3.
         dropout: Probability of dropping a unit of a hidden layer; 0.5 in the paper.
+        width: Channels of a convolution, a sixth and a third of the hidden units; 64 in the paper.
 
     Source: Keskar et al. 2017 (1609.04836), appendix B, and their released Keras code.
 
@@ -58,20 +60,22 @@ class C1(Keskar):
     1757834
     """
 
-    def __init__(self, input_shape: Sequence[int], num_classes: int, dropout: float = 0.5) -> None:
+    def __init__(
+        self, input_shape: Sequence[int], num_classes: int, dropout: float = 0.5, width: int = 64
+    ) -> None:
         channels, *size = input_shape
         pixels = math.prod(math.ceil(math.ceil(side / 2) / 2) for side in size)
         super().__init__(
             iter(
                 [
-                    *_conv(channels, 64, 5),
+                    *_conv(channels, width, 5),
                     nn.MaxPool2d(3, 2, ceil_mode=True),
-                    *_conv(64, 64, 5),
+                    *_conv(width, width, 5),
                     nn.MaxPool2d(3, 2, ceil_mode=True),
                     nn.Flatten(),
-                    *_dense(64 * pixels, 384, dropout),
-                    *_dense(384, 192, dropout),
-                    nn.Linear(192, num_classes),
+                    *_dense(width * pixels, 6 * width, dropout),
+                    *_dense(6 * width, 3 * width, dropout),
+                    nn.Linear(3 * width, num_classes),
                 ]
             )
         )

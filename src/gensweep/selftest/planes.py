@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from scipy.special import expit
 
+from gensweep.geometry.metric import li_direction
 from gensweep.measures.boundary import Boundary
 from gensweep.measures.interpolation import Interpolation
+from gensweep.measures.perturbed_boundary import PerturbedBoundary
 from gensweep.measures.slice import Slice
 from gensweep.measures.surface import Surface
 from gensweep.measures.trajectory import Trajectory
@@ -35,6 +37,7 @@ def cases() -> Iterator[Case]:
         yield Case("trajectory", f"{points} points of a plane, n = {n}", path(points, n), share=0.1)
     for n in (2, 50):
         yield Case("boundary", f"a linear network, N = {n}", boundary(n), share=0.1)
+        yield Case("perturbed_boundary", f"a linear network, N = {n}", perturbed(n), share=0.1)
 
 
 def one_weight(n: int, rng: Stream):
@@ -156,5 +159,32 @@ def boundary(n: int):
             )
             if row.quantity == "probability"
         )
+
+    return answers
+
+
+def perturbed(n: int):
+    """The curvature of a logistic regression where its weights were moved, in units of the weights' norm."""
+
+    def answers(_: Counted, rng: Stream) -> Iterator[Answer]:
+        data = redrawn(n, 1.0, rng)[1]
+        flat = replace(data.train, x=rng.child("x").normal(2 * n).reshape(n, 2))
+        solution, data = two_classes(flat, flat)
+        w = rng.child("w").normal(2).astype(float)
+        moved = replace(
+            solution,
+            model=MLP((2,), 2, [], single_logit=True).double(),
+            theta_P=torch.tensor([*w, 0.0], dtype=torch.float64),
+        )
+        d = li_direction(moved.layout, moved.theta_P, rng.child("direction", 0)).numpy()[:2]
+
+        def curvature(row: Row) -> float:
+            p = expit(flat.x @ (w + row.x * d))
+            hessian = (flat.x.T * (p * (1 - p))) @ flat.x / n
+            return float(np.linalg.eigvalsh(hessian)[-1] * (w**2).sum())
+
+        measured = PerturbedBoundary(steps=3, points=2, span=2.0)(moved, data, rng)
+        rows = [row for row in measured if row.quantity == "curvature"]
+        yield furthest(Answer(row, curvature(row), within(1e-6)) for row in rows)
 
     return answers

@@ -138,7 +138,7 @@ def _swept(overrides: tuple[str, ...], config_dir: str | None) -> Plan:
 
 def _referring(words: tuple[str, ...], config_dir: str | None) -> Job:
     """The job of a point of the grid, which may refer to others of the same sweep."""
-    line, needs = settled(words, lambda other: point(other, config_dir).run_id)
+    line, needs = settled(words, lambda other, needs: point(other, config_dir, needs).run_id)
     return point(line, config_dir, needs) if needs else point(line, config_dir)
 
 

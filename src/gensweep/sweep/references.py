@@ -11,6 +11,7 @@ from gensweep.errors import InputError
 from gensweep.sweep.grid import parsed
 
 WORD = "with "
+THIS = "start.run=this"  # in a reference: of the run that refers
 OWN = ("start", "measure")  # of the run that refers alone: where the other began is not where this one did
 
 
@@ -24,13 +25,13 @@ def refers(value: Any) -> TypeGuard[str]:
 
 
 def settled(
-    words: Sequence[str], run_id: Callable[[tuple[str, ...]], str]
+    words: Sequence[str], run_id: Callable[[tuple[str, ...], tuple[str, ...]], str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """A command line with the names of runs in place of its references, and these names.
 
     Args:
         words: The overrides of one run.
-        run_id: The name of the run of a command line.
+        run_id: The name of the run of a command line, given the names of runs that it may count on.
 
     Raises:
         InputError: A reference cannot be read, or changes nothing.
@@ -41,7 +42,9 @@ def settled(
         if not refers(reference):
             line.append(word)
             continue
-        found = [run_id(other) for other in _others(words, reference)]
+        needed = (run_id(_unmeasured(words), ()),) if THIS in reference.split() else ()
+        others = _others(words, reference.replace(THIS, f"start.run='{''.join(needed)}'"))
+        found = [run_id(other, needed) for other in others]
         if not found or not reference.removeprefix(WORD).strip():
             raise InputError(f"{word}: name what the other run differs in, as in 'with batch_size=256'")
         names = ",".join(f"'{name}'" for name in found)
@@ -57,6 +60,11 @@ def _others(words: Sequence[str], reference: str) -> list[tuple[str, ...]]:
     keys = {_key(word) for word in instead}
     kept = [w for w in words if _key(w) not in keys and _key(w).partition(".")[0] not in OWN]
     return [tuple(point) for point in BasicSweeper.split_arguments(parsed([*kept, *instead]), None)[0]]
+
+
+def _unmeasured(words: Sequence[str]) -> tuple[str, ...]:
+    """The command line without its measures, which are no part of a run's name."""
+    return tuple(word for word in words if _key(word).partition(".")[0] != "measure")
 
 
 def _key(word: str) -> str:

@@ -214,7 +214,7 @@ def said(
         parts.append(f"With {name}: {found}." if found else f"With {name}: no run.")
     seeds = ", ".join(map(str, sorted(drawn["seed"].unique())))
     about = f"contours: seed {seeds}; rise: highest less lowest loss (nats), median (range) over n seeds"
-    levels = "levels 0.1, 0.6, …, 9.6 nats, shared; clipped at 10; crosses: not finite"
+    levels = "levels 0.1, 0.6, …, 9.6 nats, clipped at 10; crosses: not finite; equal epochs, unequal losses"
     lost = flaws(losses)
     return {
         "caption": " ".join(

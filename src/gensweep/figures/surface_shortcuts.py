@@ -172,7 +172,9 @@ def said(drawn: pd.DataFrame, losses: pd.DataFrame) -> dict[str, Any]:
     found = "; ".join(f"with {name} {spread(r)}" for name, r in rise.items() if len(r))
     seeds = ", ".join(map(str, sorted(one_seed(losses, ["model.shortcuts"])["seed"].unique())))
     lost = flaws(drawn)
-    about = f"surfaces (height: log of the loss) and contours: seed {seeds}, one scale, cut at 10 nats; crosses: not finite"
+    about = (
+        f"surfaces (height: log of the loss) and contours: seed {seeds}, cut at 10 nats; crosses: not finite"
+    )
     lines = "right: mean and range over n seeds; rise: highest less lowest loss (nats), median (range)"
     return {
         "caption": f"Rise of the loss over the plane (nats): {found}. {protocol(losses)}. {lost}".strip(),

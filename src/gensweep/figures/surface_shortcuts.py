@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,8 +41,7 @@ ALT = (
     "with the stored statistics of batch norm and with re-estimated ones."
 )
 RUNS = "surface-shortcuts"
-FLOOR = 1e-2  # nats: the lowest height that is drawn
-HEIGHTS = (np.log10(FLOOR), np.log10(TOP))
+DEEPEST = 1e-4  # nats: nothing below is told from it
 MODES = {"fixed": ("o-", "C0"), "reestimated": ("s--", "C2")}
 
 
@@ -63,7 +63,7 @@ def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         if plane.empty:
             continue
         title = f"{plane['model.depth'].iloc[0]:g} layers, {name}\n{errors(table, plane['run_id'].iloc[0])}"
-        surface(figure.add_subplot(2, 3, 3 * row + 1, projection="3d"), plane, title)
+        surface(figure.add_subplot(2, 3, 3 * row + 1, projection="3d"), plane, floor(planes), title)
         panels.append(figure.add_subplot(2, 3, 3 * row + 2))
         contours(panels[-1], plane)
         panels[-1].set_title(
@@ -92,29 +92,39 @@ def slices(table: pd.DataFrame, losses: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["run_id"].isin(losses["run_id"]) & rows["settings"].str.contains('"reestimated"')]
 
 
-def surface(axes: Any, plane: pd.DataFrame, title: str) -> None:
-    """One plane in three dimensions: height log10 of the loss, clipped above and below."""
+def floor(planes: pd.DataFrame) -> int:
+    """log10 of the power of ten at or below the lowest loss, but not below `DEEPEST`.
+
+    >>> floor(pd.DataFrame({"value": [0.3, 200.0]})), floor(pd.DataFrame({"value": [0.0, 2.0]}))
+    (-1, -4)
+    """
+    return int(np.floor(np.log10(max(planes["value"].min(), DEEPEST))))
+
+
+def surface(axes: Any, plane: pd.DataFrame, low: int, title: str) -> None:
+    """One plane in three dimensions: height log10 of the loss, from ``low`` up, clipped above."""
     x_M, y_N, z_NM = grid(plane)
     x_NM, y_NM = np.meshgrid(x_M, y_N)
+    ticks = range(low, round(np.log10(TOP)) + 1)
     axes.plot_surface(
-        x_NM, y_NM, height(z_NM), cmap="viridis", norm=Normalize(*HEIGHTS), rcount=len(y_N), ccount=len(x_M),
-        edgecolor="0.2", linewidth=0.15, antialiased=True,
+        x_NM, y_NM, height(z_NM, low), cmap="viridis", norm=Normalize(ticks[0], ticks[-1]), rcount=len(y_N),
+        ccount=len(x_M), edgecolor="0.2", linewidth=0.15, antialiased=True,
     )  # fmt: skip
-    axes.set(zlim=HEIGHTS, xticks=(-1, 0, 1), yticks=(-1, 0, 1), zticks=(-2, -1, 0, 1))
-    axes.set_zticklabels(["0.01", "0.1", "1", "10"])
+    axes.set(zlim=(ticks[0], ticks[-1]), xticks=(-1, 0, 1), yticks=(-1, 0, 1), zticks=ticks)
+    axes.set_zticklabels([f"{10.0**tick:g}" for tick in ticks])
     axes.tick_params(labelsize=6, pad=-3)
     axes.set_title(title, fontsize=7)
     axes.view_init(elev=28, azim=-60)
     axes.set_box_aspect((1, 1, 0.75), zoom=1.1)
 
 
-def height(z_NM: np.ndarray) -> np.ndarray:
-    """log10 of the loss, with what is above `TOP` or no number at its height, and `FLOOR` below.
+def height(z_NM: np.ndarray, low: int = -2) -> np.ndarray:
+    """log10 of the loss, at least ``low``; what is above `TOP` or no number is at its height.
 
-    >>> height(np.array([0.0, 1.0, np.nan])).tolist()
+    >>> height(np.array([0.0, 1.0, np.nan]), -2).tolist()
     [-2.0, 0.0, 1.0]
     """
-    return np.log10(np.maximum(clipped(z_NM), FLOOR))
+    return np.log10(np.maximum(clipped(z_NM), 10.0**low))
 
 
 def modes(axes: Axes, lines: pd.DataFrame) -> None:
@@ -130,7 +140,9 @@ def also(table: pd.DataFrame) -> dict[str, bytes]:
     """Both surfaces as files for ParaView: height the clipped log10 of the loss, and the loss itself."""
     planes = one_seed(deepest(table), ["model.shortcuts"])
     return {
-        f"surface-shortcuts-{PAIR[bool(shortcuts)].replace(' ', '-')}.vtk": vtk(plane)
+        f"surface-shortcuts-{PAIR[bool(shortcuts)].replace(' ', '-')}.vtk": vtk(
+            plane, partial(height, low=floor(planes))
+        )
         for shortcuts, plane in planes.groupby("model.shortcuts")
     }
 
@@ -160,7 +172,9 @@ def said(drawn: pd.DataFrame, losses: pd.DataFrame) -> dict[str, Any]:
     found = "; ".join(f"with {name} {spread(r)}" for name, r in rise.items() if len(r))
     seeds = ", ".join(map(str, sorted(one_seed(losses, ["model.shortcuts"])["seed"].unique())))
     lost = flaws(drawn)
-    about = f"surfaces and contours: seed {seeds}, one scale, cut at 0.01 and 10 nats; crosses: not finite"
+    about = (
+        f"surfaces (height: log of the loss) and contours: seed {seeds}, cut at 10 nats; crosses: not finite"
+    )
     lines = "right: mean and range over n seeds; rise: highest less lowest loss (nats), median (range)"
     return {
         "caption": f"Rise of the loss over the plane (nats): {found}. {protocol(losses)}. {lost}".strip(),

@@ -159,6 +159,11 @@ def test_several_rows_of_a_run_are_reduced_or_refused():
     assert highest.ours.value == pytest.approx(np.mean([1, 0.8, 0.5, 0.1]))
     picked = judge(claim(y={**ENTRY["y"], "x": 1.0}, statistic="mean", x=None, claimed="> 0"), both)
     assert picked.ours.value == pytest.approx(2 * np.mean([1, 0.8, 0.5, 0.1]))
+    less = {**ENTRY["y"], "x": 1.0, "minus": {"x": 0.0}}
+    risen = judge(claim(y=less, statistic="mean", x=None, claimed="> 0"), both)
+    assert risen.ours.value == pytest.approx(np.mean([1, 0.8, 0.5, 0.1]))
+    orders = judge(claim(y={**less, "log": True}, statistic="mean", x=None, claimed="> 0"), both)
+    assert orders.ours.value == pytest.approx(math.log10(2))
 
 
 def test_within_a_knob_the_trend_of_the_rest_counts():

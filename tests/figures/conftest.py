@@ -133,3 +133,83 @@ def mapped():
         for measure, rows in mapped_rows(seed, how)
     ]
     return pd.concat(frames, ignore_index=True)
+
+
+@pytest.fixture(scope="session")
+def pair(sweep):
+    """The sweep on two data sets, on the second with another step size and a tenth of the accuracy less."""
+    lower = (sweep["measure"] == "error") & (sweep["quantity"] == "accuracy")
+    svhn = sweep.assign(
+        **{"run_id": "s" + sweep["run_id"].str[:-1], "data.name": "svhn", "optim.lr": 0.1},
+        value=sweep["value"].where(~lower, sweep["value"] - 0.1),
+    )
+    return pd.concat([svhn, sweep.assign(**{"data.name": "swissroll"})], ignore_index=True)
+
+
+def walk_rows(beta):
+    """Three steps of a map of 3 × 3 points, of a network that is the worse and the sharper the larger β."""
+    for k, c in enumerate((0.0, 0.1, 0.4)):
+        yield Row("loss", c * (1 + 10 * beta), split="train", index=k, x=c)
+        yield Row("accuracy", 1 - c * (0.5 + beta), split="train", index=k, x=c)
+        yield Row("curvature", 10.0 ** (1 + 4 * beta + k), split="train", index=k, x=c)
+        for x in (-18.0, 0.0, 18.0):
+            for y in (-18.0, 0.0, 18.0):
+                yield Row("probability", 1 / (1 + math.exp(10 * c - x)), index=k, x=x, y=y)
+    for k in range(6):
+        yield Row("train_point", k % 2, split="train", index=k, x=k - 3.0, y=3.0 - k)
+
+
+@pytest.fixture(scope="session")
+def walked():
+    """A good and a bad network along one direction."""
+    frames = [
+        frame(
+            f"walk{beta}", {"seed": 0, "poison_factor": beta, "data.name": "swissroll"},
+            "perturbed_boundary", walk_rows(beta), {"steps": 2, "reach": 0.4},
+        )
+        for beta in (0.0, 0.5)
+    ]  # fmt: skip
+    return pd.concat(frames, ignore_index=True)
+
+
+BRANCHES = (0.0, 10.0, 20.0)
+
+
+def field_rows(seed):
+    """A path along the first axis, one unit in ten epochs, and minima that stand ``seed + 3`` above it."""
+    path = [(float(i), 0.0) for i in range(4)]
+    places = [*path, *((branch / 10, seed + 3.0) for branch in BRANCHES)]
+    for i, (x, y) in enumerate(places):
+        yield Row("tsne_1", x, index=i)
+        yield Row("tsne_2", y, index=i)
+        yield from (
+            Row("distance", math.hypot(x - a, y - b), index=i, x=float(j))
+            for j, (a, b) in enumerate(places)
+            if j > i
+        )
+
+
+@pytest.fixture(scope="session")
+def minefield():
+    """Two good paths of 30 epochs, kept every tenth, and three minima that branch off each."""
+    frames = []
+    for seed in (0, 1):
+        bad = {branch: f"bad{seed}{branch:g}".ljust(12, "e") for branch in BRANCHES}
+        path = f"good{seed}".ljust(12, "e")
+        knobs = {"seed": seed, "poison_factor": 0.0, "budget.keep": 10.0, "budget.max_epochs": 30}
+        knobs |= {"start.run": None, "start.epoch": math.nan}
+        told = {"perplexity": 5.0, "ends": [*bad.values()]}
+        frames.append(frame(path, knobs, "trajectory", field_rows(seed), told))
+        frames.append(frame(path, knobs, "error", error_rows(1.0, 0.98)))
+        for branch, run in bad.items():
+            own = knobs | {"poison_factor": 0.5, "budget.keep": math.nan, "budget.max_epochs": 400}
+            own |= {"start.run": path, "start.epoch": branch}
+            frames.append(frame(run, own, "error", error_rows(0.9, 0.3 + branch / 100)))
+            lines = [
+                Row("loss", rise * x * (1 - x), split=split, x=x)
+                for split, rise in (("train", 4.0 + seed), ("test", 2.0))
+                for x in (0.0, 0.5, 1.0)
+            ]
+            lines += [Row("barrier", 1.0 + seed, split="train"), Row("barrier", 0.5, split="test")]
+            frames.append(frame(run, own, "interpolation", lines, {"other": path}))
+    return pd.concat(frames, ignore_index=True)

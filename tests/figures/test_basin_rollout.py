@@ -42,3 +42,21 @@ def test_a_run_without_a_basin_has_an_empty_panel(sweep):
 def test_one_factor_cannot_be_compared(sweep):
     with pytest.raises(InputError, match="compares the lowest with the highest"):
         draw(sweep[sweep["poison_factor"] == 0.0])
+
+
+def test_two_data_sets_have_a_column_each_with_axes_of_their_own(pair):
+    figure, drawn = draw(pair)
+    assert [axes.get_title() for axes in figure.axes] == [
+        "swiss roll: β = 0",
+        "SVHN: β = 0",
+        "swiss roll: β = 0.5",
+        "SVHN: β = 0.5",
+    ]
+    good, _, bad, _ = figure.axes
+    assert (good.get_xlim(), good.get_ylim()) == (bad.get_xlim(), bad.get_ylim())
+    assert drawn["run_id"].unique().tolist() == [
+        "00eeeeeeeeee",
+        "30eeeeeeeeee",
+        "s00eeeeeeeee",
+        "s30eeeeeeeee",
+    ]

@@ -40,3 +40,17 @@ def test_zero_has_its_place_on_the_axis(sweep):
     axes = poison_accuracy.draw(sweep)[0].axes[0]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "0.02", "0.1", "0.5"]
     assert axes.get_xlim()[0] < 0
+
+
+def test_each_data_set_has_a_panel_and_its_own_numbers(pair):
+    figure, drawn = poison_accuracy.draw(pair)
+    assert [axes.get_title() for axes in figure.axes] == ["swiss roll", "SVHN"]
+    assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
+    test = drawn[(drawn["split"] == "test") & (drawn["poison_factor"] == 0.5)].set_index("data")["mean"]
+    assert test.to_dict() == pytest.approx({"swissroll": 0.44, "svhn": 0.34})
+    for axes, height in zip(figure.axes, (0.44, 0.34), strict=True):
+        (line,) = (line for line in axes.lines if line.get_label() == "test")
+        assert line.get_ydata()[-1] == pytest.approx(height)
+        assert line.get_linestyle() == "--"
+    assert "SVHN: From β = 0 to β = 0.5 training accuracy" in drawn.attrs["caption"]
+    assert len(drawn.attrs["n"]) == 2 * 2 * 4

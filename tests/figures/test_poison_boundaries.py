@@ -4,7 +4,7 @@ import pytest
 
 from gensweep.errors import InputError
 from gensweep.figures import base
-from gensweep.figures.poison_boundaries import draw, grid
+from gensweep.figures.poison_boundaries import FLOOR, also, draw, grid, height
 
 
 def test_all_files_are_there(plane, tmp_path):
@@ -53,3 +53,21 @@ def test_at_most_six_columns_from_the_whole_range(plane):
 def test_a_table_without_boundaries_is_refused(sweep):
     with pytest.raises(InputError, match="no probability of the measure boundary"):
         draw(sweep)
+
+
+def test_heights_are_logarithms_cut_below(plane):
+    run = plane[
+        (plane["run_id"] == "plane2") & (plane["measure"] == "surface") & (plane["quantity"] == "loss")
+    ]
+    _, _, z_NM = height(run)
+    assert z_NM[0].tolist() == pytest.approx([np.log10(3.6), np.log10(1.8), np.log10(3.6)])
+    assert z_NM[1, 1] == pytest.approx(np.log10(FLOOR))
+
+
+def test_both_surfaces_are_kept_for_paraview(plane):
+    files = also(plane)
+    assert [*files] == ["poison-boundaries-0.vtk", "poison-boundaries-0.8.vtk"]
+    lines = files["poison-boundaries-0.8.vtk"].decode().splitlines()
+    assert "DIMENSIONS 3 3 1" in lines
+    assert f"-1 -1 {np.log10(3.6):.6g}" in lines
+    assert also(plane[plane["measure"] == "boundary"]) == {}

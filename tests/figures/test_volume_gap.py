@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from gensweep.figures.volume_gap import correlation, draw
@@ -48,3 +49,28 @@ def test_correlation_leaves_out_what_is_not_there_and_says_how_many_are():
 
 def test_a_constant_side_has_no_correlation():
     assert math.isnan(correlation(np.ones(5), np.arange(5.0)).rho)
+
+
+def test_a_panel_for_each_estimator_and_data_set(pair):
+    trace = pair[pair["quantity"] == "log10_volume_jensen"].assign(quantity="log10_volume_trace")
+    figure, drawn = draw(pd.concat([pair, trace[trace["data.name"] == "svhn"]]))
+    assert [axes.get_title() for axes in figure.axes] == [
+        "swiss roll: rays, log₁₀ E[rⁿ]",
+        "SVHN: rays, log₁₀ E[rⁿ]",
+        "swiss roll: rays, Jensen bound n·E[log₁₀ r]",
+        "SVHN: rays, Jensen bound n·E[log₁₀ r]",
+        "swiss roll: trace of the Hessian",
+        "SVHN: trace of the Hessian",
+    ]
+    assert drawn.groupby(["data", "quantity"]).size().unique().tolist() == [24]
+    assert "not measured on this data set" in figure.axes[4].texts[0].get_text()
+    assert "swiss roll: Rank correlation" in drawn.attrs["caption"]
+
+
+def test_runs_that_do_not_fit_are_said(sweep):
+    table = sweep.copy()
+    loose = (
+        (table["run_id"] == "32eeeeeeeeee") & (table["quantity"] == "accuracy") & (table["split"] == "train")
+    )
+    table.loc[loose, "value"] = 0.9
+    assert "1 run below 95% train accuracy" in draw(table)[1].attrs["footnote"]

@@ -36,6 +36,18 @@ def test_wide_resnets_of_li(width, millions):
     assert round(count(ResNet((3, 32, 32), 10, 56, width)) / 1e6, 1 if millions > 10 else 2) == millions
 
 
+@pytest.mark.parametrize("shortcuts", [True, False])
+def test_channels_and_width_multiply(shortcuts):
+    """Four channels at k = 4 are sixteen at k = 1, weight for weight."""
+    usual, other = (
+        drawn(lambda c=c, k=k: ResNet((3, 32, 32), 10, 20, k, shortcuts, c), Stream(0))
+        for c, k in ((16, 1), (4, 4))
+    )
+    assert all(torch.equal(a, b) for a, b in zip(usual.parameters(), other.parameters(), strict=True))
+    first = ResNet((3, 32, 32), 10, 8, shortcuts=shortcuts, channels=2).features[0]
+    assert first.weight.shape == (2, 3, 3, 3)
+
+
 def test_a_depth_that_is_none_is_refused():
     with pytest.raises(ValueError, match="6n"):
         ResNet((3, 32, 32), 10, 21)

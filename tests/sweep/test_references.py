@@ -81,6 +81,17 @@ def test_a_reference_with_a_range_stands_for_several_runs_and_leaves_the_own_beg
     assert len({b.run_id for b in branches}) == 3
 
 
+def test_a_path_knows_the_branches_that_begin_from_it(tmp_path):
+    """Runs that start from this one, which none of them can name before it is there."""
+    branch = {"optim.lr": 0.5, "start.run": "'with optim.lr=0.002'", "start.epoch": "range(0,3)"}
+    ends = "'with optim.lr=0.5 start.run=this start.epoch=range(0,3)'"
+    whole = {"measure": "[trajectory]", "measure.trajectory.ends": ends}
+    good, *branches, again = planned(tmp_path, [{}, branch, whole], {"budget.keep": 1}).jobs
+    assert again.run_id == good.run_id
+    assert again.config["measure"]["trajectory"]["ends"] == [b.run_id for b in branches]
+    assert again.needs == tuple(b.run_id for b in branches)
+
+
 @pytest.mark.parametrize(
     ("reference", "sentence"),
     [

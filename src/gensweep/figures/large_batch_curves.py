@@ -15,10 +15,10 @@ from gensweep.figures.base import DOUBLE, numbers
 
 TITLE = "Accuracy while training, small and large batches"
 ALT = (
-    "Line charts of accuracy, one column per network: above against the epoch for batches matched in epochs, "
-    "below against the number of updates for batches matched in updates. Solid lines are the training set, dashed "
-    "ones the test set; circles the small batch, squares the large one; bands reach from the lowest to the "
-    "highest seed."
+    "Line charts of accuracy, one column per network: above against the epoch for batches matched in "
+    "epochs, below against the number of updates for batches matched in updates. Solid lines are the "
+    "training set, dashed ones the test set; circles the small batch, squares the large one; bands reach "
+    "from the lowest to the highest seed."
 )
 LINES = {"train": "-", "test": "--"}
 SIZES = {"small": ("o", "C0"), "large": ("s", "C2")}
@@ -102,9 +102,9 @@ def said(drawn: pd.DataFrame, table: pd.DataFrame, rows: pd.DataFrame) -> dict[s
     seeds = batches.many(drawn["n"])
     lost = batches.doubts(table, rows)
     what = f"above as many epochs, below as many updates; mean, min–max band; {seeds} seeds; no augmentation"
-    caption = f"Test accuracy of the large batch at the end, against the small one. {'; '.join(ends)}. {what}. {lost}"
+    message = f"Test accuracy of the large batch at the end, against the small one. {'; '.join(ends)}"
     return batches.attributes(
-        caption.replace("nan points", "not measured").strip(),
+        f"{message.replace('+nan points', 'not measured')}. {what}. {lost}".strip(),
         what + (f"\n{lost}" if lost else ""),
         {
             "measure": "curve",

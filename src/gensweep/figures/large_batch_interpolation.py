@@ -17,9 +17,10 @@ from gensweep.figures.base import DOUBLE, numbers, runs
 RUNS = "large-batch-curves"
 TITLE = "Loss and accuracy on the line between small and large batch"
 ALT = (
-    "One panel per network and match, against α from −1 to 2: cross-entropy on the left axis (circles), accuracy on "
-    "the right one (triangles), solid for the training set and dashed for the test set. α = 0 is the solution of the "
-    "small batch, α = 1 that of the large one; bands reach from the lowest to the highest seed."
+    "One panel per network and match, against α from −1 to 2: cross-entropy on the left axis (circles), "
+    "accuracy on the right one (triangles), solid for the training set and dashed for the test set. α = 0 "
+    "is the solution of the small batch, α = 1 that of the large one; bands reach from the lowest to the "
+    "highest seed."
 )
 LINES = {"train": "-", "test": "--"}
 AXES = {"loss": ("o", "C0"), "accuracy": ("^", "C2")}
@@ -76,8 +77,8 @@ def lines(table: pd.DataFrame) -> pd.DataFrame:
     found = rows.assign(small=small, alpha=1 - rows["x"])[small < rows["batch_size"].astype(int)]
     if found.empty:
         raise InputError(
-            "no line in this table leads from a large batch to a smaller one: measure the runs of the large batch with "
-            "measure=[interpolation] \"measure.interpolation.other='with batch_size=SMALL'\""
+            "no line in this table leads from a large batch to a smaller one: measure the runs of the large "
+            "batch with measure=[interpolation] \"measure.interpolation.other='with batch_size=SMALL'\""
         )
     return found
 
@@ -102,8 +103,8 @@ def panel(axes: Axes, points: pd.DataFrame) -> Axes:
         here = axes if quantity == "loss" else right
         low, high = (curve[c].clip(lower=FLOOR) if quantity == "loss" else curve[c] for c in ("min", "max"))
         here.fill_between(curve["alpha"], low, high, color=colour, alpha=0.2, linewidth=0)
-        here.plot(curve["alpha"], curve["mean"], LINES[split], color=colour, marker=marker, ms=3, markevery=4, lw=1.2,
-                  label=f"{quantity}, {split}")  # fmt: skip
+        (drawn,) = here.plot(curve["alpha"], curve["mean"], LINES[split], color=colour, linewidth=1.2)
+        drawn.set(marker=marker, markersize=3, markevery=4, label=f"{quantity}, {split}")
     return right
 
 
@@ -114,7 +115,7 @@ def label(pairs: list[tuple[Axes, Axes]], columns: int) -> None:
             left.set_ylabel("cross-entropy (nats)", color=AXES["loss"][1])
         if i % columns == columns - 1 or i == len(pairs) - 1:
             right.set_ylabel("accuracy", color=AXES["accuracy"][1])
-    handles = [line for axes in pairs[0] for line in axes.get_lines() if not line.get_label().startswith("_")]
+    handles = [line for axes in pairs[0] for line in axes.get_lines() if str(line.get_label())[0] != "_"]
     left = pairs[0][0]
     left.figure.legend(handles=handles, loc="outside upper center", ncols=4, handlelength=3)
 
@@ -140,8 +141,8 @@ def said(drawn: pd.DataFrame, table: pd.DataFrame, rows: pd.DataFrame) -> dict[s
     lost = batches.doubts(table[table["run_id"].isin(rows["run_id"])], rows)
     footnote = f"{ends}; {batches.many(drawn['n'])} seeds\n{what}" + (f"\n{lost}" if lost else "")
     caption = (
-        f"Training loss (nats) a quarter of the line beyond the large batch and as far beyond the small one: {message}. "
-        f"{ends}; {what}. {lost}"
+        "Training loss (nats) a quarter of the line beyond the large batch and as far beyond the small one: "
+        f"{message}. {ends}; {what}. {lost}"
     )
     return batches.attributes(
         caption.strip(),

@@ -15,9 +15,10 @@ from gensweep.figures.base import DOUBLE, numbers, settings
 RUNS = "large-batch-curves"
 TITLE = "Accuracy and sharpness of small and large batches"
 ALT = (
-    "A table: per network a row for the small batch, one for the large batch after as many epochs and one after as "
-    "many updates; columns are train and test accuracy and the sharpness in the whole space and in a random "
-    "subspace at two widths of the box, mean ± standard deviation over seeds, Keskar's numbers in grey below."
+    "A table: per network a row for the small batch, one for the large batch after as many epochs and one "
+    "after as many updates; columns are train and test accuracy and the sharpness in the whole space and "
+    "in a random subspace at two widths of the box, mean ± standard deviation over seeds, Keskar's "
+    "numbers in grey below."
 )
 
 
@@ -47,28 +48,26 @@ COLUMNS = (
     Column("within 1e-3", "random subspace, %", "ε = 10⁻³", "box_sharpness", _box(WITHIN, 1e-3)),
     Column("within 5e-4", "random subspace, %", "ε = 5·10⁻⁴", "box_sharpness", _box(WITHIN, 5e-4)),
 )
-AT = (2.75, 3.65, 4.65, 5.65, 6.7, 7.7, 8.85, 10.1)  # where the columns stand; small numbers are long ones
-RIGHT = 10.7
-# Tables 2 to 4, (mean, standard deviation) of five runs: train, test, whole at both ε, subspace at both ε.
-KESKAR = {
-    ("keskar_f1", "small"): ((99.66, 0.05), (98.03, 0.07), (1.23, 0.83), (0.61, 0.27), (0.11, 0.00), (0.05, 0.00)),
-    ("keskar_f1", "large"): ((99.92, 0.01), (97.81, 0.07), (205.14, 69.52), (42.90, 17.14), (9.22, 0.56), (9.17, 0.14)),
-    ("keskar_c1", "small"): ((99.89, 0.02), (80.04, 0.12), (28.58, 3.13), (7.08, 0.88), (2.18, 0.23), (0.71, 0.15)),
-    ("keskar_c1", "large"): (
-        (99.66, 0.20), (77.26, 0.42), (707.23, 43.04), (227.31, 23.23), (137.25, 21.60), (29.50, 7.48)
-    ),
-    ("keskar_c2", "small"): ((99.99, 0.04), (89.24, 0.12), (8.68, 1.32), (2.07, 0.86), (0.95, 0.34), (0.31, 0.08)),
-    ("keskar_c2", "large"): ((99.99, 0.01), (87.26, 0.07), (925.32, 38.29), (175.31, 18.28), (25.09, 2.61), (5.82, 0.52)),
-    ("keskar_c3", "small"): ((99.56, 0.44), (49.58, 0.39), (29.85, 5.98), (8.56, 0.99), (17.02, 2.20), (4.03, 1.45)),
-    ("keskar_c3", "large"): (
-        (99.88, 0.30), (46.45, 0.43), (258.75, 8.96), (105.11, 13.22), (236.03, 31.26), (86.96, 27.39)
-    ),
-    ("keskar_c4", "small"): ((99.10, 1.23), (63.08, 0.50), (12.83, 3.84), (4.07, 0.87), (6.05, 1.13), (1.89, 0.33)),
-    ("keskar_c4", "large"): (
-        (99.57, 1.84), (57.81, 0.17), (421.84, 36.97), (109.35, 16.57), (72.99, 10.96), (19.85, 4.12)
-    ),
-}  # fmt: skip
+AT = (2.8, 3.95, 5.05, 6.05, 7.1, 8.1, 9.25, 10.5)  # where the columns stand; small numbers are long ones
+RIGHT = 11.1
+# Tables 2 to 4, mean and standard deviation of five runs each.
 SAME = ("train", "test", "whole 1e-3", "whole 5e-4", "within 1e-3", "within 5e-4")
+TABLES = """
+keskar_f1 small 99.66 0.05 98.03 0.07   1.23  0.83   0.61  0.27   0.11  0.00  0.05  0.00
+keskar_f1 large 99.92 0.01 97.81 0.07 205.14 69.52  42.90 17.14   9.22  0.56  9.17  0.14
+keskar_c1 small 99.89 0.02 80.04 0.12  28.58  3.13   7.08  0.88   2.18  0.23  0.71  0.15
+keskar_c1 large 99.66 0.20 77.26 0.42 707.23 43.04 227.31 23.23 137.25 21.60 29.50  7.48
+keskar_c2 small 99.99 0.04 89.24 0.12   8.68  1.32   2.07  0.86   0.95  0.34  0.31  0.08
+keskar_c2 large 99.99 0.01 87.26 0.07 925.32 38.29 175.31 18.28  25.09  2.61  5.82  0.52
+keskar_c3 small 99.56 0.44 49.58 0.39  29.85  5.98   8.56  0.99  17.02  2.20  4.03  1.45
+keskar_c3 large 99.88 0.30 46.45 0.43 258.75  8.96 105.11 13.22 236.03 31.26 86.96 27.39
+keskar_c4 small 99.10 1.23 63.08 0.50  12.83  3.84   4.07  0.87   6.05  1.13  1.89  0.33
+keskar_c4 large 99.57 1.84 57.81 0.17 421.84 36.97 109.35 16.57  72.99 10.96 19.85  4.12
+"""
+KESKAR = {
+    (net, row): [(float(mean), float(sd)) for mean, sd in zip(numbers[::2], numbers[1::2], strict=True)]
+    for net, row, *numbers in map(str.split, TABLES.strip().splitlines())
+}
 ROWS = {"small": "small batch", "large": "large, same epochs", "large, updates": "large, same updates"}
 
 
@@ -107,11 +106,8 @@ def cells(table: pd.DataFrame, column: Column) -> pd.DataFrame:
 
 
 def beside(drawn: pd.DataFrame) -> pd.DataFrame:
-    """The cells with Keskar's numbers, where there are any: by L-BFGS-B is their whole space."""
-    found = [
-        keskar(str(r.net), str(r.row), str(r.column))
-        for r in drawn.rename(columns={"model.name": "net"}).itertuples()
-    ]
+    """The cells with Keskar's numbers, where there are any; their solver is L-BFGS-B."""
+    found = [keskar(*cell) for cell in zip(drawn["model.name"], drawn["row"], drawn["column"], strict=True)]
     return drawn.assign(keskar_mean=[mean for mean, _ in found], keskar_sd=[sd for _, sd in found])
 
 
@@ -159,21 +155,22 @@ def head(axes: Axes) -> float:
 
 def ours(cell: Any) -> str:
     """Mean ± standard deviation, starred where a number is not sound."""
-    return spelt(cell.mean, cell.std) + "*" * bool(cell.not_ok) if cell.n else "no number*"
+    return spelt(cell.mean, cell.std, cell.column) + "*" * bool(cell.not_ok) if cell.n else "no number*"
 
 
 def theirs(cell: Any) -> str:
     """Keskar's cell; empty where they have none."""
-    return spelt(cell.keskar_mean, cell.keskar_sd) if math.isfinite(cell.keskar_mean) else ""
+    return spelt(cell.keskar_mean, cell.keskar_sd, cell.column) if math.isfinite(cell.keskar_mean) else ""
 
 
-def spelt(mean: float, sd: float) -> str:
-    """Both with the decimals that the mean asks for; one run has no standard deviation.
+def spelt(mean: float, sd: float, column: str) -> str:
+    """Both with two decimals for an accuracy, else about three digits; one run has no standard deviation.
 
-    >>> spelt(707.23, 43.04), spelt(28.58, 3.13), spelt(0.0234, 0.001), spelt(1.0, float("nan"))
-    ('707 ± 43', '28.6 ± 3.1', '0.023 ± 0.001', '1.00')
+    >>> spelt(707.23, 43.04, "whole 1e-3"), spelt(0.0234, 0.001, "within 1e-3"), spelt(99.5, math.nan, "test")
+    ('707 ± 43', '0.023 ± 0.001', '99.50')
     """
     places = 3 if abs(mean) < 0.0995 else 2 if abs(mean) < 9.995 else 1 if abs(mean) < 99.95 else 0
+    places = 2 if column in ("train", "test") else places
     return f"{mean:.{places}f}" + (f" ± {sd:.{places}f}" if math.isfinite(sd) else "")
 
 
@@ -192,13 +189,13 @@ def said(drawn: pd.DataFrame, table: pd.DataFrame, rows: pd.DataFrame) -> dict[s
     )
     box = settings(numbers(table, "box_sharpness", WHOLE))
     what = (
-        f"mean ± standard deviation, {batches.many(drawn['n'])} seeds; sharpness: lower bounds, {box['starts']} starts of "
-        f"{box['steps']} steps, subspace of {box['subspace']} dimensions"
+        f"mean ± standard deviation, {batches.many(drawn['n'])} seeds; sharpness: lower bounds, "
+        f"{box['starts']} starts of {box['steps']} steps, subspace of {box['subspace']} dimensions"
     )
     lost = batches.doubts(table[table["run_id"].isin(rows["run_id"])], rows)
     star = "* " if (drawn["not_ok"] > 0).any() else ""
     return batches.attributes(
-        f"The large batch against the small one: {message}. {what}. In grey: Keskar et al. {star}{lost}".strip(),
+        f"The large batch against the small one: {message}. {what}. {star}{lost}".strip(),
         f"{what}\nin grey: Keskar et al. 2017, whole sets, full width, batches of 256 and 10 %"
         + (f"\n{star}{lost}" if lost else ""),
         {"measure": ["error", "box_sharpness"], "columns": [c.key for c in COLUMNS]},

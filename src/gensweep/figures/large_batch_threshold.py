@@ -17,9 +17,10 @@ from gensweep.figures.base import DOUBLE, numbers
 RUNS = "large-batch-curves"
 TITLE = "Test accuracy and sharpness against batch size"
 ALT = (
-    "One panel per network against the batch size on a logarithmic axis: test accuracy on the left axis (circles, "
-    "solid where matched in epochs, dashed where matched in updates), sharpness on the right one (squares); bars "
-    "reach from the lowest to the highest seed, hollow marks hold numbers that are not sound."
+    "One panel per network against the batch size on a logarithmic axis: test accuracy on the left axis "
+    "(circles), sharpness on the right one (squares), solid where matched in epochs and dashed where "
+    "matched in updates; bars reach from the lowest to the highest seed, hollow marks hold numbers that "
+    "are not sound."
 )
 EPSILON = 1e-3
 MARKS = {"accuracy": ("o", "C0"), "sharpness": ("s", "C2")}
@@ -95,16 +96,15 @@ def trends(rows: pd.DataFrame) -> str:
     found = []
     for net in batches.nets(rows):
         own = rows[(rows["model.name"] == net) & (rows["budget.match"] == "epochs")]
-        rho = {
-            what: estimate(
-                "spearman", *(g[c].to_numpy(dtype=float) for c in ("value", "batch_size")), g["seed"]
-            )
-            for what, g in own.groupby("what")
-        }
-        found.append(
-            f"{batches.title(own)}: accuracy {rho['accuracy'].value:+.2f}, sharpness {rho['sharpness'].value:+.2f}"
-        )
-    return "; ".join(found).replace("-", "−")
+        said = ", ".join(f"{what} {trend(points):+.2f}" for what, points in own.groupby("what"))
+        found.append(f"{batches.title(own)}: {said}")
+    return "; ".join(found).replace(" -", " −")
+
+
+def trend(points: pd.DataFrame) -> float:
+    """Spearman's ρ of batch size and value within seeds, averaged."""
+    value, batch = (points[column].to_numpy(dtype=float) for column in ("value", "batch_size"))
+    return estimate("spearman", value, batch, points["seed"].to_numpy()).value
 
 
 def said(drawn: pd.DataFrame, table: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from gensweep.figures.base import DOUBLE, flaws, numbers, runs, settings
 TITLE = "A good path among bad minima"
 ALT = (
     "Four panels. A t-SNE map of weights: the path of one training as a line of dots that darken with the "
-    "epoch, a star at its end, and bad minima as squares that darken with test accuracy. Distances of each bad "
-    "minimum to where it branched off, to the nearest point of the path, to its end and to the nearest other "
-    "bad one. Loss on the straight line from each bad minimum to the end of the path. Barriers on these lines."
+    "epoch, a star at its end, and bad minima as squares that darken with test accuracy. Distances of each "
+    "bad minimum to where it branched off, to the nearest point of the path, to its end and to the nearest "
+    "other bad one. Loss on the line from each bad minimum to the end of the path. Barriers on these lines."
 )
 APART = {
     "to its branch point": ("o", "C0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -134,8 +135,12 @@ def also(table: pd.DataFrame) -> dict[str, bytes]:
     }
 
 
-def vtk(plane: pd.DataFrame) -> bytes:
+def vtk(plane: pd.DataFrame, height: Callable[[np.ndarray], np.ndarray] = height) -> bytes:
     """A plane as a structured grid in VTK's legacy text format; what is no number has the loss `TOP`.
+
+    Args:
+        plane: Losses at x and y.
+        height: Of a loss, in the picture.
 
     Source: VTK file formats, simple legacy formats.
     """

@@ -19,9 +19,10 @@ from gensweep.figures.base import DOUBLE, numbers, settings
 RUNS = "large-batch-curves"
 TITLE = "Basin volume and generalisation gap against batch size"
 ALT = (
-    "Three panels against the batch size on a logarithmic axis: two estimates of log10 basin volume, one colour per "
-    "cutoff, and the generalisation gap. Circles and solid lines are matched in epochs, squares and dashed lines in "
-    "updates; bars are 95 % intervals over seeds; hollow marks hold numbers that are not sound."
+    "Three panels against the batch size on a logarithmic axis: two estimates of log10 basin volume, one "
+    "colour per cutoff, and the generalisation gap. Circles and solid lines are matched in epochs, "
+    "squares and dashed lines in updates; bars are 95 % intervals over seeds; hollow marks hold numbers "
+    "that are not sound."
 )
 PANELS = {
     "log10_volume_jensen": "Jensen bound, n·E[log₁₀ r]",
@@ -37,8 +38,8 @@ def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 
     Error: Bars are bootstrap intervals of the mean over seeds, stretched as Student's t for few of them.
 
-    Source: Open in the literature: Huang et al. 2019 (1906.03291) rolled out nets of large batches and published
-    nothing; Hoffer et al. 2017 (1705.08741) for the number of updates.
+    Source: Open in the literature: Huang et al. 2019 (1906.03291) rolled out nets of large batches and
+    published nothing; Hoffer et al. 2017 (1705.08741) for the number of updates.
     """
     batches.check(table)
     rows = measured(table)
@@ -137,14 +138,16 @@ def said(drawn: pd.DataFrame, table: pd.DataFrame, rows: pd.DataFrame) -> dict[s
         for match in MARKS
     )
     n = numbers(table, "basin", "dimensions")["value"].max()
+    height = "above the loss at the solution" if basin["relative"] else "above zero"
     what = (
-        f"{batches.title(rows)}; {batches.many(drawn['n'])} seeds; K = {basin['directions']} rays, n = {n:g} dimensions, "
-        f"{basin['metric']} metric; cutoffs {'above the loss at the solution' if basin['relative'] else 'above zero'}"
+        f"{batches.title(rows)}; {batches.many(drawn['n'])} seeds; K = {basin['directions']} rays, "
+        f"n = {n:g} dimensions, {basin['metric']} metric; cutoffs {height}"
     )
     lost = batches.doubts(table[table["run_id"].isin(rows["run_id"])], rows)
     hollow = f"hollow, not sound: {lost}" if (drawn["not_ok"] > 0).any() else lost
     return batches.attributes(
-        f"Batch {large} against {small}, cutoff {middle:g} nats, Jensen bound: {message}. {what}. {hollow}".strip(),
+        f"Batch {large} against {small}, cutoff {middle:g} nats, Jensen bound: {message}. {what}. "
+        f"{hollow}".strip(),
         f"{what}\nbars: 95 % interval of the mean over seeds" + (f"\n{hollow}" if hollow else ""),
         {"measure": ["basin", "error"], "quantity": [*PANELS], "status": "any"},
         {" ".join(map(str, cell)): int(own["n"].iloc[0]) for cell, own in drawn.groupby(BY, dropna=False)},

@@ -52,7 +52,7 @@ def random_labels(frame):
     for i, noisy, seed in product((0, 1), (False, True), range(3)):
         knobs = {"train_size": 100 * (i + 1), "random_labels": noisy, "seed": seed}
         numbers = {
-            "norm": 3 + i + 0.1 * seed + (i + 1) / 2 * noisy,
+            "norm": 3 + i + 0.1 * seed**2 + (i + 1) / 2 * noisy,
             "sharpness": 0.2 + (0.1 if i else -0.1) * noisy,
             "error": (0.0, 0.9 if noisy else 0.3 - 0.1 * i),
             "kl": 1e5 * (2 ** (i + 1) if noisy else 1),

@@ -71,7 +71,7 @@ def test_runs_that_stand_in_two_experiments_count_once(table):
     pd.testing.assert_frame_equal(draw(twice)[1], draw(table)[1])
 
 
-@pytest.mark.parametrize("scale", ["smoke", "laptop", "paper"])
+@pytest.mark.parametrize("scale", ["smoke", "laptop", pytest.param("paper", marks=pytest.mark.slow)])
 def test_its_sweep_is_the_union_of_the_three_and_measures_nothing_anew(scale, monkeypatch):
     """Else the figure would train and measure again what the others have."""
 
@@ -79,6 +79,8 @@ def test_its_sweep_is_the_union_of_the_three_and_measures_nothing_anew(scale, mo
         words = (f"experiment={name}", f"+scale={scale}")
         _, hydra_part = composed(words)
         for line in grid(hydra_part, typed(words)):
+            if "seed=0" not in line:
+                continue
             config, _ = composed(tuple(line))
             yield run_id(config), shards(config)["expected_sharpness"], shards(config)["error"]
 

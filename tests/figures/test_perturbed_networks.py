@@ -100,7 +100,7 @@ def test_the_dots_are_the_rows_and_the_title_their_correlation(table):
 def test_numbers_that_are_not_sound_are_said_and_not_drawn(table):
     loose = table.copy()
     at = (loose["quantity"] == "mean_relative_loss_rise") & (loose["seed"] == 11)
-    loose.loc[at, ["value", "status"]] = [float("nan"), "nonfinite"]
+    loose.loc[at, ["value", "status"]] = [1e9, "nonfinite"]
     figure, drawn = draw(loose)
     assert "n = 11" in figure.axes[0].get_title()
     assert "3 of 108 nonfinite" in drawn.attrs["footnote"]

@@ -10,7 +10,7 @@ import pandas as pd
 from gensweep.errors import InputError
 from gensweep.figures import invariance
 from gensweep.figures.base import counted, flaws, moving, runs
-from gensweep.figures.volume_gap import correlation
+from gensweep.figures.volume_gap import correlation, signed
 
 KNOB = "poison_factor"
 MAP = "reparametrise"
@@ -78,13 +78,13 @@ def volume_lines(table: pd.DataFrame, low: float, high: float) -> Iterator[str]:
     gap = pick(table, "error", "gap_error").set_index("run_id")["value"]
     for quantity, name in (("log10_volume", "log10 volume"), ("log10_volume_jensen", "Jensen bound")):
         for cutoff, rows in pick(table, "basin", quantity).groupby("x"):
-            rho = correlation(rows["run_id"].map(gap).to_numpy(dtype=float), rows["value"].to_numpy())
+            rho = correlation(rows["run_id"].map(gap), rows["value"])
             apart, error = difference(rows[rows[KNOB] == low], rows[rows[KNOB] == high])
             flag = f"; {flaws(rows)}" if flaws(rows) else ""
             yield (
                 f"{name}, cutoff {cutoff:g} nats: β = {low:g} minus β = {high:g} "
                 f"is {apart:.0f} ± {error:.0f} orders of magnitude; "
-                f"Spearman with the gap over all runs {rho} (n = {rho.n}){flag}"
+                f"Spearman with the gap over all runs {signed(rho)} (n = {rho.n}){flag}"
             )
 
 

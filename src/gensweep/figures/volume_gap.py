@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import rankdata
 
+from gensweep.claims.statistic import Estimate, estimate
 from gensweep.errors import InputError
 from gensweep.figures.base import DOUBLE, absent, counted, flaws, numbers, settings
 from gensweep.figures.data_sets import by_data, labelled
@@ -30,7 +30,6 @@ PANELS = {
 }
 MARKS = "os^Dv"
 RUNS = "poison-accuracy"
-RESAMPLES = 2000
 FITS = 0.95  # train accuracy that counts as fitting
 KEPT = [
     "run_id",
@@ -46,19 +45,6 @@ KEPT = [
     "status",
     "reason",
 ]
-
-
-class Correlation(NamedTuple):
-    """Spearman's ρ with the bounds of its 95 % bootstrap interval over n pairs."""
-
-    rho: float
-    low: float
-    high: float
-    n: int
-
-    def __str__(self) -> str:
-        """As in a legend."""
-        return f"{self.rho:+.2f} [{self.low:+.2f}, {self.high:+.2f}]".replace("-", "−")
 
 
 def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
@@ -110,29 +96,18 @@ def pairs(table: pd.DataFrame, name: str) -> pd.DataFrame:
     return drawn[KEPT].sort_values(["quantity", "cutoff", "poison_factor", "seed"], ignore_index=True)
 
 
-def correlation(x: np.ndarray, y: np.ndarray) -> Correlation:
-    """Spearman's ρ of the pairs that are finite, and its percentile bootstrap interval.
+def correlation(gap: Any, volume: Any) -> Estimate:
+    """Spearman's ρ of the pairs that are finite, and its interval."""
+    return estimate("spearman", np.asarray(volume, dtype=float), np.asarray(gap, dtype=float))
 
-    >>> correlation(np.arange(9), np.arange(9) ** 3)
-    Correlation(rho=1.0, low=1.0, high=1.0, n=9)
+
+def signed(rho: Estimate) -> str:
+    """As in a legend.
+
+    >>> signed(Estimate(-0.5, -0.75, 0.25, 9))
+    '−0.50 [−0.75, +0.25]'
     """
-    finite = np.isfinite(x) & np.isfinite(y)
-    x, y, n = x[finite], y[finite], int(finite.sum())
-    order = np.lexsort((y, x))  # the pairs count, not the order in which the table has them
-    x, y = x[order], y[order]
-    rho = _rank_correlation(x[None], y[None])[0]
-    if n < 3 or np.isnan(rho):
-        return Correlation(np.nan, np.nan, np.nan, n)
-    drawn = np.random.default_rng(0).integers(n, size=(RESAMPLES, n))
-    low, high = np.nanquantile(_rank_correlation(x[drawn], y[drawn]), [0.025, 0.975])
-    return Correlation(round(float(rho), 12), round(float(low), 12), round(float(high), 12), n)
-
-
-def _rank_correlation(x_BN: np.ndarray, y_BN: np.ndarray) -> np.ndarray:
-    """ρ of each row; NaN where one side is constant."""
-    a, b = (rankdata(v, axis=1) - (v.shape[1] + 1) / 2 for v in (x_BN, y_BN))
-    norm = np.sqrt((a**2).sum(1) * (b**2).sum(1))
-    return np.divide((a * b).sum(1), norm, out=np.full(len(a), np.nan), where=norm > 0)
+    return f"{rho.value:+.2f} [{rho.low:+.2f}, {rho.high:+.2f}]".replace("-", "−")
 
 
 def panel(axes: Axes, points: pd.DataFrame) -> None:
@@ -146,8 +121,8 @@ def panel(axes: Axes, points: pd.DataFrame) -> None:
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(cutoffs)))
     for cutoff, colour, mark in zip(cutoffs, colours, MARKS, strict=False):
         here = points[points["cutoff"] == cutoff]
-        rho = correlation(here["gap"].to_numpy(), here["value"].to_numpy())
-        axes.plot([], [], mark, color=colour, label=f"{cutoff:g} nats: ρ = {rho}, n = {rho.n}")
+        rho = correlation(here["gap"], here["value"])
+        axes.plot([], [], mark, color=colour, label=f"{cutoff:g} nats: ρ = {signed(rho)}, n = {rho.n}")
         axes.errorbar(
             here["gap"], here["value"], here["stderr"], fmt="none", ecolor=colour, elinewidth=0.6, alpha=0.6
         )
@@ -208,7 +183,7 @@ def missing(table: pd.DataFrame, drawn: pd.DataFrame) -> str:
 def strongest(drawn: pd.DataFrame) -> str:
     """The message: the range of the correlations over cutoffs and estimators."""
     found = [
-        correlation(points["gap"].to_numpy(), points["value"].to_numpy()).rho
+        correlation(points["gap"], points["value"]).value
         for _, points in drawn.groupby(["quantity", "cutoff"])
     ]
     if np.isnan(found).all():

@@ -36,14 +36,14 @@ def test_a_target_that_was_not_reached_is_said(sweep):
 def test_correlation_of_a_known_permutation():
     x, y = np.arange(5.0), np.array([1.0, 0.0, 2.0, 4.0, 3.0])
     found = correlation(x, y)
-    assert found.rho == pytest.approx(0.8)
-    assert found.low <= found.rho <= found.high
+    assert found.value == pytest.approx(0.8)
+    assert found.low <= found.value <= found.high
     assert correlation(x, -y).value == pytest.approx(-0.8)
 
 
 def test_correlation_leaves_out_what_is_not_there_and_says_how_many_are():
     found = correlation(np.array([1.0, 2, 3, np.nan]), np.array([1.0, 2, 3, 4]))
-    assert (found.n, found.rho) == (3, 1.0)
+    assert (found.n, found.value) == (3, 1.0)
     assert math.isnan(correlation(np.ones(2), np.ones(2)).value)
 
 

@@ -37,7 +37,9 @@ KINDS = {
     "spectral": Kind("norms", "log10_spectral", "spectral norm", "C1", "s", "--"),
     "l1-path": Kind("path_norms", "log10_l1_path", "ℓ₁-path norm", "C2", "^", "-."),
     "l2-path": Kind("path_norms", "log10_l2_path", "ℓ₂-path norm", "C3", "D", ":"),
-    "sharpness": Kind("box_sharpness", "neyshabur_sharpness", "max sharpness", "C5", "v", (0, (5, 1, 1, 1, 1, 1))),
+    "sharpness": Kind(
+        "box_sharpness", "neyshabur_sharpness", "max sharpness", "C5", "v", (0, (5, 1, 1, 1, 1, 1))
+    ),
 }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from PIL import Image
 
 from gensweep.claims.claim import NOT_REPRODUCED, Verdict, claims, judge
 from gensweep.claims.sheet import tally
@@ -127,9 +128,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         about = draw_all(Path(temporary))
         for name in about:
-            for ending in ("png", "gif"):
-                if (drawn := Path(temporary, f"{name}.{ending}")).exists():
-                    shutil.copy(drawn, PICTURES / drawn.name)
+            image = Image.open(Path(temporary, f"{name}.png")).convert("RGB")
+            image.quantize(256).save(PICTURES / f"{name}.png", optimize=True)  # a third of the bytes
+            if (moving := Path(temporary, f"{name}.gif")).exists():
+                shutil.copy(moving, PICTURES / moving.name)
     table = load(TABLES)
     verdicts = [judge(claim, table) for claim in claims()]
     PAGE.write_text(page(verdicts, about))

@@ -39,7 +39,7 @@ def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 
     Error: Bars are one standard error over the alterations. Intervals resample networks.
 
-    Source: Osmulski's 100 MNIST networks; papers.md 4.6 for the second family and the partial correlation.
+    Source: Osmulski's 100 MNIST networks; the second family and the partial correlation are ours.
     """
     vary(table, "train_size")
     drawn = pairs(table)

@@ -13,8 +13,9 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from gensweep.claims.claim import NOT_REPRODUCED, Verdict, claims, judge
+from gensweep.claims.claim import NOT_REPRODUCED, Verdict, judge
 from gensweep.claims.sheet import tally
+from gensweep.claims.written import claims
 from gensweep.figures import base
 from gensweep.table.read import load
 

@@ -16,6 +16,7 @@ import gensweep.measures
 from gensweep.data.base import Available
 from gensweep.data.images import Images
 from gensweep.errors import InputError
+from gensweep.figures import base
 from gensweep.rows import QUANTITIES, STATUSES, Row, checked
 from gensweep.sweep.identity import flatten
 from gensweep.sweep.plan import plan
@@ -32,7 +33,7 @@ def names(folder: Path, suffix: str) -> set[str]:
 
 MEASURES = sorted(names(SOURCE / "measures", ".py"))
 EXPERIMENTS = sorted(names(CONF / "experiment", ".yaml"))
-FIGURES = sorted(name.replace("_", "-") for name in names(SOURCE / "figures", ".py"))
+FIGURES = base.names()
 
 
 @pytest.mark.parametrize("measure", MEASURES)
@@ -65,7 +66,8 @@ def test_every_measure_is_offered_to_python(measure):
 @pytest.mark.parametrize("figure", FIGURES)
 def test_every_figure_has_an_experiment_and_a_target(figure):
     assert figure in EXPERIMENTS
-    listed = re.search(r"^FIGURES := (.*)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", "")
+    listed = re.search(r"^FIGURES := (.*)$", makefile, re.M)[1].split()
     assert figure in listed
     module = importlib.import_module(f"gensweep.figures.{figure.replace('-', '_')}")
     assert module.TITLE

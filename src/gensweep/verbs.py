@@ -48,6 +48,17 @@ def parser() -> argparse.ArgumentParser:
     verb.set_defaults(do=status)
     verb = verbs.add_parser("verify", help="re-hash all that is stored; each problem with what to do")
     verb.set_defaults(do=verify)
+    _of_tables(verbs)
+    for verb in verbs.choices.values():  # those above work on the folder of runs
+        verb.add_argument("--outputs", type=Path, default=Path("outputs"), help="the folder of runs")
+    verb = verbs.add_parser("selftest", help="every estimator on cases with a known answer, as a table")
+    verb.add_argument("--seeds", type=int, default=20, metavar="N", help="of each case; default 20")
+    verb.set_defaults(do=selftest)
+    return top
+
+
+def _of_tables(verbs: Any) -> None:
+    """The verbs that make a table or read one, and their options."""
     verb = verbs.add_parser("collect", help="one tidy table, as Parquet and CSV")
     verb.add_argument("-o", dest="file", type=Path, help="default: OUTPUTS/table.parquet")
     verb.add_argument("--experiment", metavar="NAME-SCALE", help="only what this experiment asked for")
@@ -69,12 +80,6 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("-o", dest="file", type=Path, help="default: OUTPUTS/report.html")
     verb.add_argument("--table", type=Path, help="default: OUTPUTS/table.parquet")
     verb.set_defaults(do=report)
-    for verb in verbs.choices.values():  # those above work on the folder of runs
-        verb.add_argument("--outputs", type=Path, default=Path("outputs"), help="the folder of runs")
-    verb = verbs.add_parser("selftest", help="every estimator on cases with a known answer, as a table")
-    verb.add_argument("--seeds", type=int, default=20, metavar="N", help="of each case; default 20")
-    verb.set_defaults(do=selftest)
-    return top
 
 
 def measure(args: argparse.Namespace) -> int:
@@ -123,13 +128,15 @@ def figure(args: argparse.Namespace) -> int:
 def claims(args: argparse.Namespace) -> int:
     """``claims``."""
     source = existing_table(args.table or args.outputs / "table.parquet")
-    from gensweep.claims.claim import claims as published
     from gensweep.claims.claim import judge
     from gensweep.claims.sheet import lines, sheet
+    from gensweep.claims.written import claims as published
     from gensweep.table.read import load
     from gensweep.table.shards import spreadsheet
     from gensweep.table.store import write_atomically
 
+    if args.file and args.file.is_dir():
+        raise InputError(f"-o {args.file} is a folder; name a file in it")
     table = load(source)
     verdicts = [judge(claim, table) for claim in published()]
     print(*lines(verdicts), sep="\n")

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from gensweep.claims.claim import Claim, claims, decided, judge, read, span
+from gensweep.claims.claim import Claim, decided, judge, span
 from gensweep.claims.sheet import lines, sheet
 from gensweep.claims.statistic import Estimate, estimate, kendall, spearman
+from gensweep.claims.written import claims, read
 from gensweep.cli import main
 from gensweep.errors import InputError
 from gensweep.figures import base
@@ -83,6 +84,29 @@ def test_a_share_of_all_is_not_certain():
     assert every.low == pytest.approx(0.5655, abs=1e-4)  # Wilson
 
 
+def test_a_few_points_on_a_line_are_no_proof():
+    x = np.arange(4.0)
+    assert estimate("spearman", x, x) == (1.0, -1.0, 1.0, 4)
+    assert estimate("kendall", np.arange(5.0), np.arange(5.0)).low == -1.0
+    assert 0.3 < estimate("spearman", np.arange(9.0), np.arange(9.0)).low < 0.5
+    rng = np.random.default_rng(0)
+    for n in (5, 6, 9):
+        found = [estimate("spearman", rng.normal(size=n), np.arange(n)) for _ in range(200)]
+        assert np.mean([e.low > 0 or e.high < 0 for e in found]) < 0.08
+
+
+def test_an_experiment_at_two_scales_is_refused():
+    table = made(noise)
+    both = pd.concat([table, table.assign(experiment="made-up-smoke")])
+    with pytest.raises(InputError, match="at the scales laptop and smoke"):
+        judge(claim(), both)
+
+
+def test_an_entry_that_is_no_entry_is_one_sentence():
+    with pytest.raises(InputError, match="an entry has keys"):
+        read("text", pd.io.common.Path("made.yaml"))
+
+
 def test_order_and_infinities_do_not_count():
     x, y = np.arange(12.0), np.arange(12.0) ** 2
     mixed = np.random.default_rng(3).permutation(12)
@@ -147,7 +171,12 @@ def test_numbers_that_are_missing_or_not_sound_are_counted():
     table = made(lambda b, s, k: 1 - b)
     table.loc[table.index[:2], ["value", "status"]] = [math.nan, "nonfinite"]
     table.loc[table.index[2:5], "status"] = "low_ess"
-    assert judge(claim(), table).why == "2 of 32 runs have no such number; 3 of 32 runs low_ess"
+    said = "2 of 32 runs have no accuracy; 3 of 30 numbers low_ess (accuracy)"
+    assert judge(claim(), table).why == said
+    table.loc[table["quantity"] == "accuracy", "status"] = "censored"
+    found = judge(claim(), table)
+    assert found.verdict == "inconclusive"
+    assert found.why.startswith("most of its numbers are not sound")
 
 
 def test_several_rows_of_a_run_are_reduced_or_refused():
@@ -188,7 +217,21 @@ def test_without_rows_a_claim_is_open_and_says_why():
         ({"statistic": "mean"}, "a correlation needs x"),
         ({"x": None}, "a correlation needs x"),
         ({"colour": "red"}, "colour is no part of a claim"),
-        ({"y": {"reduce": "sum"}}, "reduce=sum is none of"),
+        ({"y": {**ENTRY["y"], "reduce": "sum"}}, "reduce=sum is none of"),
+        ({"y": {**ENTRY["y"], "redoce": "mean"}}, "y and x know measure, quantity"),
+        ({"y": "error"}, "y and x pick rows by columns"),
+        ({"y": {"measure": "error"}}, "y and x name measure and quantity"),
+        ({"claimed": 5}, "claimed is no text"),
+        ({"claimed": "> ."}, "claimed: > . is neither"),
+        ({"claimed": "3 to 1"}, "claimed: 3 to 1 is neither"),
+        ({"claimed": "> 1" + 400 * "0"}, "is no bound"),
+        ({"where": "x"}, "where is no mapping"),
+        ({"contrast": {"batch_size": [1]}}, "contrast has two values"),
+        ({"contrast": 3}, "contrast is no mapping"),
+        ({"pair": "seed"}, "pair is no list"),
+        ({"experiment": None}, "experiment is neither"),
+        ({"reached": "no"}, "reached is neither"),
+        ({"source": None}, "source is no text"),
     ],
 )
 def test_a_claim_that_is_written_wrongly_is_one_sentence(changes, sentence):

@@ -43,10 +43,10 @@ def test_a_measure_that_does_not_move_says_nothing():
 def test_the_worst_environment_is_the_one_knob_that_turns_it_round():
     runs = grid(lambda a, b: a + b, lambda a, b: a - b)
     found = worst(runs, ["a", "b"], ALIKE)
-    assert (found.knob, found.values, found.error.value, found.error.n) == ("b", ("10", "20"), 1.0, 6)
+    assert (found.knob, found.error.value, found.error.n) == ("b", 1.0, 6)
     follows = worst(grid(lambda a, b: a + b, lambda a, b: a + b), ["a", "b"], ALIKE)
     assert follows.error.value == 0.0
-    assert follows.error.high > 0.3  # six pairs are no proof
+    assert follows.error.high > 0.2  # twelve pairs are no proof
 
 
 def test_pairs_within_the_noise_of_the_test_set_do_not_count():

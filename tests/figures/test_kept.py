@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gensweep.claims.claim import claims, judge
+from gensweep.claims.claim import judge
+from gensweep.claims.written import claims
 from gensweep.errors import InputError
 from gensweep.figures import base
 from gensweep.table.read import load

@@ -154,7 +154,7 @@ def test_a_sweep_makes_first_what_others_need_and_a_second_time_nothing(tmp_path
     with pytest.raises(SystemExit) as left:
         main(["run", *words, "--config-dir", folder])
     assert left.value.code == 0
-    assert "3 done, 0 to do" in capfd.readouterr().out
+    assert "2 runs: 2 done, 0 to do" in capfd.readouterr().out
 
 
 def test_what_needs_a_run_that_diverged_is_not_started_and_says_so(tmp_path, capfd):

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from gensweep.claims import units
-from gensweep.claims.statistic import STATISTICS, Estimate, estimate
+from gensweep.claims.statistic import LEAST, Estimate, estimate
 from gensweep.errors import InputError
 
 REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE = "reproduced", "not reproduced", "inconclusive"
 NO_ROWS = "no rows of"
+MOST_UNSOUND = 0.5  # share of numbers that are not ``ok``, above which nothing is concluded from them
 NONE = Estimate(np.nan, np.nan, np.nan, 0)
 
 
@@ -80,46 +79,6 @@ class Verdict(NamedTuple):
     why: str
 
 
-def claims(folder: Path = Path(__file__).parent) -> list[Claim]:
-    """All claims of the yaml files in a folder.
-
-    Raises:
-        InputError: One is not written as `Claim` says, or two have one name.
-    """
-    found = [read(entry, path) for path in sorted(folder.glob("*.yaml")) for entry in _entries(path)]
-    names = [claim.id for claim in found]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(f"{folder}: two claims are called {twice[0]}")
-    return found
-
-
-def _entries(path: Path) -> list[dict[str, Any]]:
-    return yaml.safe_load(path.read_text(encoding="utf-8")) or []
-
-
-def read(entry: dict[str, Any], path: Path) -> Claim:
-    """A claim from its entry in a yaml file.
-
-    Raises:
-        InputError: What is wrong with it.
-    """
-    where = f"{path.name}, claim {entry.get('id')}"
-    if odd := sorted(entry.keys() - {f.name for f in fields(Claim)}):
-        raise InputError(f"{where}: {odd[0]} is no part of a claim")
-    try:
-        claim = Claim(**{**entry, "theirs": str(entry.get("theirs"))})  # yaml may take it for a number
-    except TypeError as error:
-        raise InputError(f"{where}: {str(error).partition(') ')[2]}") from None
-    if claim.statistic not in STATISTICS:
-        raise InputError(f"{where}: statistic={claim.statistic} is none of {', '.join(STATISTICS)}")
-    if (claim.statistic in ("spearman", "kendall")) != (claim.x is not None):
-        raise InputError(f"{where}: a correlation needs x, and nothing else takes one")
-    if claim.y.get("reduce", "mean") not in units.REDUCE:
-        raise InputError(f"{where}: reduce={claim.y['reduce']} is none of {', '.join(units.REDUCE)}")
-    span(claim.claimed)
-    return claim
-
-
 def span(claimed: str) -> tuple[float, float]:
     """The values of the statistic that a claim allows.
 
@@ -129,32 +88,44 @@ def span(claimed: str) -> tuple[float, float]:
     >>> span("< -0.5"), span("-0.3 to 0.3")
     ((-inf, -0.5), (-0.3, 0.3))
     """
-    number = r"(-?[\d.]+(?:e-?\d+)?)"
+    number = r"(-?\d+\.?\d*(?:e-?\d+)?)"
     if found := re.fullmatch(f"([<>]) *{number}", claimed):
         bound = float(found[2])
+        if not np.isfinite(bound):
+            raise InputError(f"claimed: {claimed} is no bound")
         return (-np.inf, bound) if found[1] == "<" else (bound, np.inf)
     if found := re.fullmatch(f"{number} to {number}", claimed):
-        return float(found[1]), float(found[2])
+        low, high = float(found[1]), float(found[2])
+        if low < high < np.inf:
+            return low, high
     raise InputError(f"claimed: {claimed} is neither '< T' nor '> T' nor 'LOW to HIGH'")
 
 
 def judge(claim: Claim, table: pd.DataFrame) -> Verdict:
-    """The claim held against the rows of a table."""
+    """The claim held against the rows of a table.
+
+    Raises:
+        InputError: The table holds two scales, or does not say what its rows were asked for.
+    """
     rows = units.of_experiment(table, claim.experiments)
     if rows.empty:
         return Verdict(claim, NONE, INCONCLUSIVE, f"{NO_ROWS} {' or '.join(claim.experiments)}")
     try:
-        ours, notes = measured(claim, rows)
+        rows, notes = counted(claim, rows)
+        ours = measured(claim, rows)
     except InputError as error:
         return Verdict(claim, NONE, INCONCLUSIVE, str(error))
+    doubts = unsound(claim, rows)
     verdict, why = decided(ours, *span(claim.claimed))
-    return Verdict(claim, ours, verdict, "; ".join([why] * bool(why) + notes))
+    if verdict != INCONCLUSIVE and any(share > MOST_UNSOUND for share, _ in doubts):
+        verdict, why = INCONCLUSIVE, "most of its numbers are not sound"
+    return Verdict(claim, ours, verdict, "; ".join([why] * bool(why) + notes + [said for _, said in doubts]))
 
 
 def decided(ours: Estimate, low: float, high: float) -> tuple[str, str]:
     """The verdict on a statistic that ought to lie between two bounds, and why it is open."""
     if np.isnan(ours.value):
-        return INCONCLUSIVE, "too few runs" if ours.n < 3 else "one side of it does not vary"
+        return INCONCLUSIVE, "too few runs" if ours.n < LEAST else "one side of it does not vary"
     if low <= ours.low and ours.high <= high:
         return REPRODUCED, ""
     if ours.high < low or ours.low > high:
@@ -163,41 +134,57 @@ def decided(ours: Estimate, low: float, high: float) -> tuple[str, str]:
     return INCONCLUSIVE, f"the interval holds {bound:g}"
 
 
-def measured(claim: Claim, rows: pd.DataFrame) -> tuple[Estimate, list[str]]:
-    """The statistic, and what did not count.
+def counted(claim: Claim, rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The rows of the runs that count, and how many do not.
 
     Raises:
-        InputError: The rows do not hold what the claim reads.
+        InputError: There are none.
     """
     rows = units.within(rows, claim.where or {})
     if rows.empty:
         raise InputError(f"no runs with {claim.where}")
+    if not claim.reached:
+        return rows, []
+    target = units.numbers(rows, {"measure": "error", "quantity": "target_reached"})
+    missed = target.index[target != 1]
+    said = f"{len(missed)} of {rows['run_id'].nunique()} runs did not reach their target loss"
+    return rows[~rows["run_id"].isin(missed)], [said] * bool(len(missed))
+
+
+def measured(claim: Claim, rows: pd.DataFrame) -> Estimate:
+    """The statistic over runs, or pairs of them.
+
+    Raises:
+        InputError: The rows do not hold what the claim reads.
+    """
     runs = rows.drop_duplicates("run_id").set_index("run_id").sort_index()
-    notes = []
-    if claim.reached:
-        target = units.numbers(rows, {"measure": "error", "quantity": "target_reached"})
-        missed = target.index[target != 1]
-        notes += [f"{len(missed)} of {len(runs)} runs did not reach their target loss"] * bool(len(missed))
-        runs = runs.drop(missed)
-        rows = rows[rows["run_id"].isin(runs.index)]
     y = units.numbers(rows, claim.y)
-    notes += unsound(rows, claim.y, runs, y)
     found = runs.assign(value=y.reindex(runs.index))
+    key = str(claim.x)
     if isinstance(claim.x, dict):
-        found = found.assign(**{"x of claim": units.numbers(rows, claim.x).reindex(runs.index)})
+        found = found.assign(**{key: units.numbers(rows, claim.x).reindex(runs.index)})
     if claim.contrast:
         found = units.contrasted(y, found, claim.contrast, claim.pair)
-    x = None if claim.x is None else found["x of claim" if isinstance(claim.x, dict) else claim.x]
+    asked = [key] * (claim.x is not None) + [claim.within or ""] * (claim.within is not None)
+    for knob in (knob for knob in asked if knob not in found):
+        raise InputError(f"the table has no column {knob}")
     groups = None if claim.within is None else found[claim.within].astype(str).to_numpy()
-    numbers = None if x is None else pd.to_numeric(x, errors="coerce").to_numpy(dtype=float)
-    return estimate(claim.statistic, found["value"].to_numpy(dtype=float), numbers, groups), notes
+    x = None if claim.x is None else pd.to_numeric(found[key], errors="coerce").to_numpy(dtype=float)
+    return estimate(claim.statistic, found["value"].to_numpy(dtype=float), x, groups)
 
 
-def unsound(rows: pd.DataFrame, spec: dict[str, Any], runs: pd.DataFrame, y: pd.Series) -> list[str]:
-    """How many of the numbers are missing, and how many are there but not ``ok``."""
-    taken = rows[(rows["measure"] == spec["measure"]) & (rows["quantity"] == spec["quantity"])]
-    taken = taken[taken["value"].notna() & (taken["status"] != "ok")]
-    missing = len(runs) - int(np.isfinite(y.reindex(runs.index)).sum())
-    counts = taken.groupby("status")["run_id"].nunique()
-    said = [f"{missing} of {len(runs)} runs have no such number"] * bool(missing)
-    return said + [f"{count} of {len(runs)} runs {status}" for status, count in counts.items()]
+def unsound(claim: Claim, rows: pd.DataFrame) -> list[tuple[float, str]]:
+    """Which share of the numbers is missing, or there but not ``ok``, and the same in words."""
+    found = []
+    for spec in (claim.y, claim.x):
+        if not isinstance(spec, dict):
+            continue
+        taken = units.picked(rows, spec)
+        missing = rows["run_id"].nunique() - taken.loc[taken["value"].notna(), "run_id"].nunique()
+        if missing:
+            found.append((0.0, f"{missing} of {rows['run_id'].nunique()} runs have no {spec['quantity']}"))
+        there = taken[taken["value"].notna()]
+        for status, count in there.loc[there["status"] != "ok", "status"].value_counts().items():
+            share = count / len(there)
+            found.append((share, f"{count} of {len(there)} numbers {status} ({spec['quantity']})"))
+    return found

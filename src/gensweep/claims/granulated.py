@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -19,12 +19,10 @@ class Worst(NamedTuple):
 
     Args:
         knob: What moves in it, or "" where no environment has enough pairs.
-        values: From what to what.
         error: The share of pairs, with Wilson's interval; the worst of several is worse than that by chance.
     """
 
     knob: str
-    values: tuple[str, str]
     error: Estimate
 
 
@@ -64,34 +62,30 @@ def interval(taus: Sequence[np.ndarray]) -> Estimate:
     return Estimate(middle, round(float(low), 12), round(float(high), 12), n)
 
 
-def environments(
-    runs: pd.DataFrame, knobs: Sequence[str], alike: Sequence[str]
-) -> Iterator[tuple[str, tuple[str, str], np.ndarray]]:
-    """For every two values of every knob, whether ``value`` moves against ``gap`` from one run to the other.
+def mistakes(runs: pd.DataFrame, knob: str, alike: Sequence[str]) -> np.ndarray:
+    """For every pair of runs between which this knob alone moves, whether ``value`` moves against ``gap``.
 
     Only pairs count whose gaps differ by more than twice the standard error of that difference.
     """
-    for knob in knobs:
-        wrong: dict[tuple[str, str], list[bool]] = {}
-        for part in groups(runs, knob, alike):
-            for a, b in combinations(part.sort_values(knob).to_dict("records"), 2):
-                apart = b["gap"] - a["gap"]
-                if abs(apart) > 2 * np.hypot(a["gap_stderr"], b["gap_stderr"]):
-                    pair = str(a[knob]), str(b[knob])
-                    wrong.setdefault(pair, []).append((b["value"] - a["value"]) * apart <= 0)
-        for pair, found in wrong.items():
-            yield knob, pair, np.array(found)
+    found = []
+    for part in groups(runs, knob, alike):
+        for a, b in combinations(part.sort_values(knob).to_dict("records"), 2):
+            apart = b["gap"] - a["gap"]
+            if abs(apart) > 2 * np.hypot(a["gap_stderr"], b["gap_stderr"]):
+                found.append((b["value"] - a["value"]) * apart <= 0)
+    return np.array(found, dtype=bool)
 
 
 def worst(runs: pd.DataFrame, knobs: Sequence[str], alike: Sequence[str]) -> Worst:
-    """The largest sign error over environments with enough pairs.
+    """The largest sign error over knobs with enough pairs.
 
     Source: Dziugaite et al. 2020 (2010.11924), §4: a measure is as good as in its worst environment.
     """
+    errors = {knob: mistakes(runs, knob, alike) for knob in knobs}
     found = [
-        Worst(knob, pair, wilson(int(errors.sum()), len(errors)))
-        for knob, pair, errors in environments(runs, knobs, alike)
-        if len(errors) >= LEAST_PAIRS
+        Worst(knob, wilson(int(wrong.sum()), len(wrong)))
+        for knob, wrong in errors.items()
+        if len(wrong) >= LEAST_PAIRS
     ]
-    nothing = Worst("", ("", ""), Estimate(np.nan, np.nan, np.nan, 0))
+    nothing = Worst("", Estimate(np.nan, np.nan, np.nan, 0))
     return max(found, key=lambda w: (w.error.value, w.error.n), default=nothing)

@@ -13,20 +13,28 @@ from gensweep.sweep.identity import SCIENCE
 
 REDUCE = ("mean", "max", "min", "std", "range", "first", "last")
 SELECT = ("measure", "quantity", "split", "index", "x", "y")
+SPEC = (*SELECT, "reduce", "log", "minus")
 
 
 def of_experiment(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """The rows that these experiments asked for, at any scale.
+    """The rows that these experiments asked for, at one scale.
 
     Raises:
-        InputError: The table does not say what its rows were asked for.
+        InputError: The table does not say what its rows were asked for, or holds an experiment at two scales.
     """
     if "experiment" not in table or not table["experiment"].any():
         raise InputError(
             "the table does not say which experiment its rows belong to; `gensweep collect --experiment "
             "NAME-SCALE` says so, and docs/tables has those of every figure"
         )
-    return table[table["experiment"].str.rpartition("-")[0].isin(names)]
+    asked = table["experiment"].str.rpartition("-")
+    rows = table[asked[0].isin(names)]
+    scales = sorted(asked.loc[rows.index, 2].unique())
+    if len(scales) > 1:
+        raise InputError(
+            f"the table holds {' and '.join(names)} at the scales {' and '.join(scales)}; take one"
+        )
+    return rows
 
 
 def within(rows: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
@@ -74,10 +82,7 @@ def numbers(rows: pd.DataFrame, spec: Mapping[str, Any]) -> pd.Series:
     if "minus" in spec:
         first = {key: value for key, value in spec.items() if key != "minus"}
         return numbers(rows, first) - numbers(rows, {**first, **spec["minus"]})
-    for column in (c for c in SELECT if c in spec):
-        wanted = spec[column]
-        close = isinstance(wanted, float)
-        rows = rows[np.isclose(rows[column].astype(float), wanted) if close else rows[column] == wanted]
+    rows = picked(rows, spec)
     if rows.empty:
         raise InputError(f"no rows with {', '.join(f'{k}={v}' for k, v in spec.items())}")
     values = rows.groupby("run_id")["value"]
@@ -88,6 +93,15 @@ def numbers(rows: pd.DataFrame, spec: Mapping[str, Any]) -> pd.Series:
     else:
         found = values.first()
     return np.log10(found.where(found > 0)) if spec.get("log") else found
+
+
+def picked(rows: pd.DataFrame, spec: Mapping[str, Any]) -> pd.DataFrame:
+    """The rows that have the values of ``spec`` in the columns that it names."""
+    for column in (c for c in SELECT if c in spec):
+        wanted = spec[column]
+        close = isinstance(wanted, float)
+        rows = rows[np.isclose(rows[column].astype(float), wanted) if close else rows[column] == wanted]
+    return rows
 
 
 def _reduced(values: Any, how: str) -> pd.Series:

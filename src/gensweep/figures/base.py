@@ -33,6 +33,7 @@ from gensweep.table.shards import spreadsheet
 from gensweep.table.store import sha256, write_atomically
 
 COLUMN, DOUBLE = 3.3, 6.75  # inches: width of one and of two columns of a paper
+ODD = (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError)
 STYLE = Path(__file__).with_name("gensweep.mplstyle")
 
 
@@ -162,9 +163,13 @@ def draw(name: str, table: pd.DataFrame | Path, folder: Path) -> list[Path]:
     table = load(table, drawn_from(name)) if isinstance(table, Path) else table
     table = own_rows(table, name)
     with matplotlib.rc_context(), style.context(STYLE):
-        figure, drawn = artist.draw(table)
-        also = artist.also(table) if hasattr(artist, "also") else {}
-        return save(name, figure, drawn, table, folder, also)
+        try:
+            figure, drawn = artist.draw(table)
+            also = artist.also(table) if hasattr(artist, "also") else {}
+            return save(name, figure, drawn, table, folder, also)
+        except ODD as error:  # a table that was cut or changed by hand, or has too little to draw
+            kind, where = type(error).__name__, "`gensweep --debug figure` shows where"
+            raise InputError(f"{name} cannot be drawn from this table ({kind}: {error}); {where}") from error
 
 
 def drawn_from(name: str) -> tuple[str, ...]:

@@ -120,7 +120,7 @@ def of_measure(
     bad = worst(here, knobs, alike)
     found["worst"] = bad.error
     measure, quantity, _ = MEASURES[label]
-    where = f"{SPOKEN.get(bad.knob, bad.knob)} {bad.values[0]} → {bad.values[1]}" if bad.knob else ""
+    where = SPOKEN.get(bad.knob, bad.knob)
     return [
         {"label": label, "measure": measure, "quantity": quantity, "sweep": sweep}
         | e._asdict()
@@ -182,7 +182,7 @@ def said(drawn: pd.DataFrame, fitted: pd.DataFrame, missed: int) -> dict[str, An
     footnote = (
         f"Kendall’s τ with the gap (test − train error), n = {n} runs; 95 % intervals"
         + (f"; {counted(range(missed), 'did not reach the target loss')}" if missed else "")
-        + "\nworst environment: two values of one knob; pairs count whose gaps are two standard errors apart"
+        + "\nworst sweep: pairs of runs between which one knob moves, with gaps two standard errors apart"
         f"\n{unsound} runs have numbers that are bounds or not converged"
     )
     caption = (

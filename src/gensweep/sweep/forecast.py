@@ -97,10 +97,11 @@ def forecast(
     """
     past = history(planned.store) if unfinished else []
     ledger, probes = Ledger(past), dict[str, Probed]()
-    todo = []
+    todo: list[Todo] = []
     for job in unfinished:
         measures = {name: job.shards[name] for name in lacking(job)}
-        one = Todo(job, left(job), measures, ledger.costs(job.config, measures.values()))
+        again = any(one.job.run_id == job.run_id for one in todo)  # trained once, measured in several places
+        one = Todo(job, 0.0 if again else left(job), measures, ledger.costs(job.config, measures.values()))
         if try_out and any(cost is None for _, cost in one.parts):
             alike = fingerprint([kind(job.config, budget=True), sorted(measures)])
             probes[alike] = probes.get(alike) or try_out(job)

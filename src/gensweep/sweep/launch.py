@@ -37,7 +37,7 @@ def sweep(arguments: tuple[str, ...], launcher: Any, config_dir: str | None = No
         leave_together(in_lockstep(planned, place, remember, verdict))
     remember(planned)
     todo = [job for job in planned.jobs if not job.finished()]
-    print(listing(planned, len(todo)), flush=True)
+    print(listing(planned, len({job.run_id for job in todo})), flush=True)
     while ready := next_ones(todo):
         todo = [job for job in todo if job not in ready]
         jobs = ordered(ready, planned.jobs)
@@ -96,7 +96,8 @@ def listing(planned: Plan, todo: int) -> str:
     """One line on what there is to do."""
     twice = f", {planned.duplicates} named twice" if planned.duplicates else ""
     twice += " in other hardware, which names no run: the first is made" if planned.elsewhere else ""
-    return f"{len(planned.jobs)} runs: {len(planned.jobs) - todo} done, {todo} to do{twice}"
+    total = len({job.run_id for job in planned.jobs})
+    return f"{total} runs: {total - todo} done, {todo} to do{twice}"
 
 
 def remember(planned: Plan) -> None:
@@ -110,15 +111,19 @@ def remember(planned: Plan) -> None:
 
 def verdict(planned: Plan) -> int:
     """Say what is missing and why, from what lies in the store."""
-    unfinished = [job for job in planned.jobs if not job.finished()]
+    runs = {job.run_id: job for job in planned.jobs}
+    runs |= {
+        job.run_id: job for job in planned.jobs if not job.finished()
+    }  # of several jobs of a run the open one
+    unfinished = [job for job in runs.values() if not job.finished()]
     states = {job.run_id: job.run.state()["state"] for job in unfinished}
     held = [job for job in unfinished if states[job.run_id] in WORKING]
     preempted = [job for job in unfinished if states[job.run_id] == "preempted"]
     failed = [job for job in unfinished if job not in held and job not in preempted]
-    diverged = [job for job in planned.jobs if job.run.diverged()]
+    diverged = [job for job in runs.values() if job.run.diverged()]
     for job in (*held, *preempted, *failed, *diverged):
         print(f"{job.run_id} {complaint(job)}", file=sys.stderr)
-    done = len(planned.jobs) - len(unfinished) - len(diverged)
+    done = len(runs) - len(unfinished) - len(diverged)
     later = f", {len(held)} under way in another process" if held else ""
     later += f", {len(preempted)} preempted" if preempted else ""
     print(f"{done} done, {len(diverged)} diverged, {len(failed)} failed{later}", flush=True)

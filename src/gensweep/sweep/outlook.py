@@ -37,7 +37,7 @@ def show(planned: Plan, probe: bool) -> int:
     for job, done in zip(planned.jobs, finished, strict=True):
         reason = f"   {reasons[job.run_id]}" if not done else ""
         print(f"{job.run_id} {state_of(job, done):<12} {' '.join(job.overrides)}{reason}")
-    print(listing(planned, len(unfinished)))
+    print(listing(planned, len({job.run_id for job in unfinished})))
     try_out = partial(probed, train=TRAIN, measure=MEASURE) if probe else None
     said = lines(forecast(planned, unfinished, try_out), planned.store.outputs)
     for line in [*said, *_news(list(reasons.values()))]:

@@ -29,6 +29,18 @@ TEXT = (
     "start.run",
     "experiment",
 )
+NUMBERS = (
+    "value",
+    "stderr",
+    "index",
+    "x",
+    "y",
+    "seed",
+    "poison_factor",
+    "train_size",
+    "seconds",
+    "train_seconds",
+)
 VERSIONS = ("gensweep_version", "torch_version")
 
 
@@ -72,6 +84,8 @@ def _file(path: Path) -> pd.DataFrame:
     missing = [c for c in (*COLUMNS, *PROVENANCE) if c not in table]
     if missing or table.empty:
         raise InputError(f"{path} is not a table of gensweep's: it has no {', '.join(missing) or 'rows'}")
+    if odd := [c for c in NUMBERS if c in table and not pd.api.types.is_numeric_dtype(table[c].dropna())]:
+        raise InputError(f"{path}: the column {odd[0]} holds something else than numbers; collect it anew")
     refuse_odd(table, path)
     text = [c for c in TEXT if c in table]
     return table.assign(**{c: table[c].fillna("") for c in text})

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import norm, rankdata, t
 
 RESAMPLES = 2000
+CELLS = 500_000  # pairs of units that are compared at a time
 LEAST = 3  # units; two have no spread worth the name
 FISHER = {"spearman": 5, "kendall": 6}  # units below which a rank correlation says nothing
 
@@ -136,13 +137,15 @@ def kendall(x_BN: np.ndarray, y_BN: np.ndarray) -> np.ndarray:
     >>> kendall(np.array([[1, 2, 3]]), np.array([[1, 3, 2]])).round(3)
     array([0.333])
     """
-    i, j = np.triu_indices(x_BN.shape[1], 1)
-    found = []
-    for x_N, y_N in zip(x_BN, y_BN, strict=True):  # all rows at once would hold B·N² signs
-        a, b = np.sign(x_N[i] - x_N[j]), np.sign(y_N[i] - y_N[j])
-        scale = np.sqrt((a != 0).sum() * (b != 0).sum())
-        found.append((a * b).sum() / scale if scale else np.nan)
-    return np.array(found)
+    rows = max(1, CELLS // x_BN.shape[1] ** 2)
+    parts = range(0, len(x_BN), rows)  # all at once would hold B·N² signs
+    return np.concatenate([_tau(x_BN[k : k + rows], y_BN[k : k + rows]) for k in parts])
+
+
+def _tau(x_BN: np.ndarray, y_BN: np.ndarray) -> np.ndarray:
+    a, b = (np.sign(v[:, :, None] - v[:, None, :]).reshape(len(v), -1) for v in (x_BN, y_BN))
+    scale = np.sqrt((a != 0).sum(1) * (b != 0).sum(1))
+    return np.divide((a * b).sum(1), scale, out=np.full(len(a), np.nan), where=scale > 0)
 
 
 STATISTICS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {

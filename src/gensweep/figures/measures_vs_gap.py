@@ -100,7 +100,7 @@ def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     if not knobs:
         raise InputError("nothing but the seed moves in this table; this figure compares sweeps")
     gap = numbers(table, "error", "gap_error").set_index("run_id")
-    first = first.assign(gap=gap["value"], gap_stderr=gap["stderr"])
+    first = first[[*knobs, "seed"]].assign(gap=gap["value"], gap_stderr=gap["stderr"])
     return [row for label in MEASURES for row in of_measure(table, first, label, knobs)]
 
 

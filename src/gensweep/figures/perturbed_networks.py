@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from gensweep.claims.statistic import Estimate
 from gensweep.errors import InputError
@@ -51,6 +52,7 @@ def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     shown = drawn[(drawn["noise"] == "relative") & (drawn["scale"] == middle(drawn))]
     left, right = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
     scatter(left, shown[shown["train_size"] == size])
+    left.xaxis.set_major_locator(MaxNLocator(5))
     left.set_title(words(shown[shown["train_size"] == size]), fontsize=7)
     left.set_ylabel("gap of the loss, test − train (nats)")
     family = several(shown)
@@ -176,7 +178,7 @@ def said(
     accuracy = numbers(table, "error", "accuracy", split="test").set_index("run_id")["value"]
     alike = first.index[first["train_size"] == size]
     protocol = (
-        f"{len(alike)} networks trained alike on {size:g} examples (mean test accuracy "
+        f"{len(alike)} networks trained alike on {size:,.0f} examples (mean test accuracy "
         f"{accuracy[alike].mean():.1%}); rise: mean of {draws} alterations, on the whole training set"
     )
     at = middle(drawn), "alike"

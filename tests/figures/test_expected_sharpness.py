@@ -61,7 +61,7 @@ def test_a_rise_that_is_not_positive_has_no_logarithm(table):
 
 def test_one_sweep_is_enough_and_none_is_refused(table):
     figure, _ = draw(table[table["model.name"] == "mlp_wide"])
-    assert [axes.get_title() for axes in figure.axes] == ["hidden units"]
+    assert [axes.get_title() for axes in figure.axes] == ["widths"]
     with pytest.raises(InputError, match="none of the sweeps"):
         draw(table[table["run_id"].str.startswith("c32")])
 

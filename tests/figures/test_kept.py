@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gensweep.claims.claim import judge
+from gensweep.claims.sheet import tally
 from gensweep.claims.written import claims
 from gensweep.errors import InputError
 from gensweep.figures import base
@@ -71,6 +72,7 @@ def test_every_claim_has_a_verdict_from_rows_that_are_there(table):
     assert len(verdicts) >= 30
     empty = [v.claim.id for v in verdicts if v.why.startswith(("no rows", "no runs", "the table has no"))]
     assert not empty
+    assert tally(verdicts) in (ROOT / "README.md").read_text()
 
 
 def test_kept_tables_are_small_committed_code_and_name_no_place(table):

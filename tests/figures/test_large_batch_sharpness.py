@@ -44,7 +44,7 @@ def test_every_number_is_written_once(table):
     assert len(drawn) == 2 * 3 * len(COLUMNS)
     assert written.count("205 ± 70") == 2  # theirs in the whole space; the search by L-BFGS-B is theirs
     assert written.count("20.0 ± 10.0") == 2  # ours, of both networks
-    assert [t for t in written if t.startswith("large, same updates")] == ["large, same updates (100)"] * 2
+    assert [t for t in written if t.startswith("large, updates")] == ["large, updates (100)"] * 2
 
 
 def test_the_message_is_how_many_times_as_sharp(table):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
 
 from gensweep.errors import InputError
 from gensweep.figures.base import DOUBLE, flaws, numbers, vary
@@ -26,9 +27,9 @@ RUNS = ("random-labels", "confusion", "width")
 RISE = 0.05  # nats
 MARKERS = "osD^v<>PXph"
 TITLES = {
-    "random labels": "true, and dashed random labels",
-    "confusion": "with random labels added",
-    "width": "hidden units",
+    "random labels": ("true, and dashed random labels", "training examples"),
+    "confusion": ("confusion sets", "examples with random labels added"),
+    "width": ("widths", "hidden units"),
 }
 
 
@@ -47,8 +48,8 @@ def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     drawn.attrs.update(said(drawn, parts))
     figure = Figure(figsize=(DOUBLE, 3.3), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(parts), sharey=True, squeeze=False)[0], parts, strict=True):
-        panel(axes, drawn[drawn["panel"] == name])
-        axes.set_title(TITLES[name])
+        panel(axes, drawn[drawn["panel"] == name], TITLES[name][1])
+        axes.set_title(TITLES[name][0])
     figure.axes[0].set_ylabel("expected sharpness (nats)")
     figure.supxlabel(drawn.attrs["footnote"], fontsize=7)
     return figure, drawn
@@ -94,7 +95,7 @@ def curves(table: pd.DataFrame, panel: str) -> pd.DataFrame:
     return (10.0**logs).assign(n=groups["rise"].count(), panel=panel).reset_index()
 
 
-def panel(axes: Axes, points: pd.DataFrame) -> None:
+def panel(axes: Axes, points: pd.DataFrame, knob: str) -> None:
     """A line per value of the knob, from dark to light; random labels dashed, with hollow marks."""
     values = sorted(points["line"].unique())
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, len(values)))
@@ -109,7 +110,13 @@ def panel(axes: Axes, points: pd.DataFrame) -> None:
             )  # fmt: skip
     axes.axhline(RISE, color="0.3", linewidth=0.7, linestyle=":")
     axes.set(xscale="log", yscale="log", xlabel="KL (nats)")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, columnspacing=1, fontsize=6)
+    narrow = points["kl"].max() < 100 * points["kl"].min()  # few powers of ten to label
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3) if narrow else (1,)))
+    axes.xaxis.set_major_formatter(LogFormatterSciNotation(labelOnlyBase=False))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, columnspacing=1, fontsize=6, title=knob
+    )
 
 
 def at_rise(part: pd.DataFrame) -> pd.Series:

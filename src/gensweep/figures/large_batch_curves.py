@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from gensweep.figures import batches
 from gensweep.figures.base import DOUBLE, numbers
@@ -43,9 +43,11 @@ def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         own = drawn[drawn["model.name"] == net]
         for axes, panel in zip(column, batches.MATCHES, strict=True):
             curves(axes, own[own["panel"] == panel], panel)
-        column[0].set_title(batches.title(own))
+        small, large = (own.loc[own["size"] == size, "batch_size"].iloc[0] for size in SIZES)
+        column[0].set_title(f"{batches.title(own)}: batches of {small:g} and {large:g}")
     for axes in grid[:, 0]:
         axes.set_ylabel("accuracy")
+    figure.legend(handles=grid[0, 0].lines, loc="outside upper center", ncols=4, handlelength=3.2)
     figure.supxlabel(drawn.attrs["footnote"], fontsize=7)
     return figure, drawn
 
@@ -73,16 +75,15 @@ def curves(axes: Axes, points: pd.DataFrame, panel: str) -> None:
     """One panel: mean line and min–max band of each size and split."""
     axes.set_xlabel("epoch" if panel == "epochs" else "update")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     if points.empty:
         axes.text(0.5, 0.5, "not matched in updates here", transform=axes.transAxes, ha="center")
     for size, split in itertools.product(SIZES, LINES) if len(points) else ():
         marker, colour = SIZES[size]
         curve = points[(points["size"] == size) & (points["split"] == split)]
         axes.fill_between(curve["x"], curve["min"], curve["max"], color=colour, alpha=0.2, linewidth=0)
-        label = f"{size} batch ({curve['batch_size'].iloc[0]:g}), {split}"
+        label = f"{size} batch, {split}"
         axes.plot(curve["x"], curve["mean"], LINES[split], color=colour, marker=marker, ms=3, label=label)
-    if len(points):
-        axes.legend(loc="lower right", handlelength=3.2)
 
 
 def gap(drawn: pd.DataFrame, net: str, panel: str) -> float:
@@ -94,10 +95,11 @@ def gap(drawn: pd.DataFrame, net: str, panel: str) -> float:
 
 def said(drawn: pd.DataFrame, table: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Any]:
     """The caption, the footnote and the numbers behind them."""
+    titles = {net: batches.title(drawn[drawn["model.name"] == net]) for net in batches.nets(drawn)}
     ends = [
-        f"{batches.title(own)}: {100 * gap(drawn, str(net), 'epochs'):+.1f} points after as many epochs, "
-        f"{100 * gap(drawn, str(net), 'updates'):+.1f} after as many updates"
-        for net, own in drawn.groupby("model.name", sort=False)
+        f"{title}: {100 * gap(drawn, net, 'epochs'):+.1f} points after "
+        f"as many epochs, {100 * gap(drawn, net, 'updates'):+.1f} after as many updates"
+        for net, title in titles.items()
     ]
     seeds = batches.many(drawn["n"])
     lost = batches.doubts(table, rows)

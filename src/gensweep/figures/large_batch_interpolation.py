@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -25,7 +26,7 @@ ALT = (
 LINES = {"train": "-", "test": "--"}
 AXES = {"loss": ("o", "C0"), "accuracy": ("^", "C2")}
 PANEL = ["model.name", "data.name", "budget.match"]
-FLOOR = 1e-4  # nats: the loss axis is logarithmic
+FLOOR = 1e-6  # nats: the loss axis is logarithmic
 MODES = {
     "batch": "of the batch, as in Keskar's code",
     "interpolated": "interpolated with the weights",
@@ -98,8 +99,9 @@ def panel(axes: Axes, points: pd.DataFrame) -> Axes:
     right.yaxis.set_major_formatter(PercentFormatter(1.0))
     for end in (0, 1):
         axes.axvline(end, color="black", linewidth=0.6)
-    for (quantity, split), curve in points.groupby(["quantity", "split"]):
+    for quantity, split in itertools.product(AXES, LINES):
         marker, colour = AXES[quantity]
+        curve = points[(points["quantity"] == quantity) & (points["split"] == split)]
         here = axes if quantity == "loss" else right
         low, high = (curve[c].clip(lower=FLOOR) if quantity == "loss" else curve[c] for c in ("min", "max"))
         here.fill_between(curve["alpha"], low, high, color=colour, alpha=0.2, linewidth=0)
@@ -134,7 +136,8 @@ def said(drawn: pd.DataFrame, table: pd.DataFrame, rows: pd.DataFrame) -> dict[s
     large, small = beyond(drawn, 1.25), beyond(drawn, -0.25)
     message = "; ".join(
         f"{batches.NETS.get(net, net)}, as many {match}: {large[net, match]:.3g} and {small[net, match]:.3g}"
-        for net, match in large.index.intersection(small.index)
+        for net, match in itertools.product(batches.nets(drawn), batches.MATCHES)
+        if (net, match) in large.index.intersection(small.index)
     )
     what = f"batch norm: statistics {' or '.join(MODES[m] for m in modes)}; mean, min–max band"
     ends = "α = 0: small batch, α = 1: large batch"

@@ -48,8 +48,9 @@ COLUMNS = (
     Column("within 1e-3", "random subspace, %", "ε = 10⁻³", "box_sharpness", _box(WITHIN, 1e-3)),
     Column("within 5e-4", "random subspace, %", "ε = 5·10⁻⁴", "box_sharpness", _box(WITHIN, 5e-4)),
 )
-AT = (2.8, 3.95, 5.05, 6.05, 7.1, 8.1, 9.25, 10.5)  # where the columns stand; small numbers are long ones
-RIGHT = 11.1
+AT = (2.4, 3.65, 4.8, 5.85, 6.95, 8.0, 9.25, 10.65)  # where the columns stand; small numbers are long ones
+RIGHT = 11.3
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # Tables 2 to 4, mean and standard deviation of five runs each.
 SAME = ("train", "test", "whole 1e-3", "whole 5e-4", "within 1e-3", "within 5e-4")
 TABLES = """
@@ -68,7 +69,7 @@ KESKAR = {
     (net, row): [(float(mean), float(sd)) for mean, sd in zip(numbers[::2], numbers[1::2], strict=True)]
     for net, row, *numbers in map(str.split, TABLES.strip().splitlines())
 }
-ROWS = {"small": "small batch", "large": "large, same epochs", "large, updates": "large, same updates"}
+ROWS = {"small": "small batch", "large": "large, epochs", "large, updates": "large, updates"}
 
 
 def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
@@ -168,10 +169,15 @@ def spelt(mean: float, sd: float, column: str) -> str:
 
     >>> spelt(707.23, 43.04, "whole 1e-3"), spelt(0.0234, 0.001, "within 1e-3"), spelt(99.5, math.nan, "test")
     ('707 ± 43', '0.023 ± 0.001', '99.50')
+    >>> spelt(0.00342, 0.0021, "within 1e-3")
+    '3.4 ± 2.1 ·10⁻³'
     """
-    places = 3 if abs(mean) < 0.0995 else 2 if abs(mean) < 9.995 else 1 if abs(mean) < 99.95 else 0
+    power = min(math.floor(math.log10(mean)), 0) if mean > 0 else 0
+    unit = 10.0**power if power < -2 else 1.0
+    places = 1 if unit < 1 else 3 if mean < 0.0995 else 2 if mean < 9.995 else 1 if mean < 99.95 else 0
     places = 2 if column in ("train", "test") else places
-    return f"{mean:.{places}f}" + (f" ± {sd:.{places}f}" if math.isfinite(sd) else "")
+    spread = f" ± {sd / unit:.{places}f}" if math.isfinite(sd) else ""
+    return f"{mean / unit:.{places}f}{spread}" + (f" ·10{str(power).translate(RAISED)}" if unit < 1 else "")
 
 
 def ratio(drawn: pd.DataFrame, net: str, row: str) -> float:
@@ -182,10 +188,11 @@ def ratio(drawn: pd.DataFrame, net: str, row: str) -> float:
 
 def said(drawn: pd.DataFrame, table: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Any]:
     """The caption, the footnote and the numbers behind them."""
+    titles = {net: batches.title(drawn[drawn["model.name"] == net]) for net in batches.nets(drawn)}
     message = "; ".join(
-        f"{batches.title(own)}: {ratio(drawn, str(net), 'large'):.2g} times as sharp after as many epochs, "
-        f"{ratio(drawn, str(net), 'large, updates'):.2g} after as many updates"
-        for net, own in drawn.groupby("model.name", sort=False)
+        f"{title}: {ratio(drawn, net, 'large'):.2g} times as sharp after as "
+        f"many epochs, {ratio(drawn, net, 'large, updates'):.2g} after as many updates"
+        for net, title in titles.items()
     )
     box = settings(numbers(table, "box_sharpness", WHOLE))
     what = (

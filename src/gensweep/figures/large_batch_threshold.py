@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter, NullFormatter, PercentFormatter
+from matplotlib.ticker import LogFormatter, MaxNLocator, PercentFormatter
 
 from gensweep.claims.statistic import estimate
 from gensweep.figures import batches
@@ -66,8 +66,9 @@ def panel(axes: Axes, own: pd.DataFrame) -> list[Any]:
     axes.set(xscale="log", xlabel="batch size", ylabel="test accuracy", title=batches.title(own))
     sizes = sorted(own["batch_size"].unique())
     axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
+    axes.minorticks_off()
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
     return [handle for side in (axes, right) for handle in side.get_legend_handles_labels()[0]]
 
 

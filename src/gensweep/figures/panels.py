@@ -48,7 +48,7 @@ def figure_of(drawn: pd.DataFrame, knob: str, frame: Callable[[Axes, Sequence[fl
         knob: The column along the abscissa.
         frame: Sets the abscissa of a panel; told all values of the knob, and whether the panel is small.
     """
-    figure = Figure(figsize=(DOUBLE, 4.4), layout="constrained")
+    figure = Figure(figsize=(DOUBLE, 4.6), layout="constrained")
     grid = figure.add_gridspec(2, 10, height_ratios=(1.25, 1))
     left, right = figure.add_subplot(grid[0, :5]), figure.add_subplot(grid[0, 5:])
     errors(left, drawn[drawn["panel"] == "error"], knob)
@@ -56,7 +56,6 @@ def figure_of(drawn: pd.DataFrame, knob: str, frame: Callable[[Axes, Sequence[fl
         here = chosen(drawn, "normalised", name, knob)
         line(right, here[knob], here, kind)
     right.set_title("measures, each from its lowest to its highest value")
-    right.legend(loc="best", fontsize=6)
     for i, (name, kind) in enumerate(KINDS.items()):
         axes = figure.add_subplot(grid[1, 2 * i : 2 * i + 2])
         here = chosen(drawn, "raw", name, knob)
@@ -66,6 +65,7 @@ def figure_of(drawn: pd.DataFrame, knob: str, frame: Callable[[Axes, Sequence[fl
             axes.set_ylabel("log₁₀ (sharpness: nats)")
     for i, axes in enumerate(figure.axes):
         frame(axes, sorted(drawn[knob].unique()), i >= 2)
+    figure.legend(*right.get_legend_handles_labels(), loc="outside upper center", ncols=len(KINDS))
     figure.supxlabel(drawn.attrs["footnote"], fontsize=7)
     return figure
 

@@ -23,7 +23,7 @@ def correlation(
 
     Error: Percentile bootstrap over the runs. NaN where one side is constant, or all explained.
 
-    Source: The partial correlation of x and y from the inverse of the correlation matrix of all variables.
+    Source: Fisher 1924, The distribution of the partial correlation coefficient; here by residuals.
 
     >>> z = np.arange(5.0)
     >>> x = np.array([0.2, -0.1, -0.1, -0.1, 0.1])

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullFormatter, PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from gensweep.claims.statistic import Estimate, estimate
 from gensweep.figures import batches
@@ -51,7 +51,8 @@ def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         axes.set_title(label)
         axes.set_ylabel("test − train error" if quantity == "gap_error" else "orders of magnitude")
         if quantity == "gap_error":
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+            axes.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
     figure.legend(handles=legend(drawn), loc="outside upper center", ncols=3, handlelength=3)
     figure.supxlabel(drawn.attrs["footnote"], fontsize=7)
     return figure, drawn
@@ -103,7 +104,7 @@ def panel(axes: Axes, points: pd.DataFrame) -> None:
     sizes = sorted(points["batch_size"].unique())
     axes.set(xscale="log", xlabel="batch size")
     axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.minorticks_off()
 
 
 def legend(drawn: pd.DataFrame) -> list[Line2D]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import matplotlib
@@ -185,7 +186,12 @@ def heights(axes: Axes, barriers: pd.DataFrame) -> None:
     axes.set(xlabel="branched off after epoch", title="barrier on that line (nats)")
     axes.set_ylim(0, 1.5 * max(barriers["value"].max(), 1e-9))
     axes.legend(
-        loc="upper right", ncols=max(1, barriers["seed"].nunique()), labelspacing=0.2, columnspacing=0.8
+        loc="upper right",
+        ncols=max(1, barriers["seed"].nunique()),
+        labelspacing=0.2,
+        columnspacing=0.5,
+        handletextpad=0.1,
+        fontsize=6,
     )
 
 
@@ -195,7 +201,7 @@ def said(
     """The caption, the footnote and the numbers behind them."""
     bad = points[points["kind"] == "bad"]
     train = barriers[barriers["split"] == "train"]
-    asked = settings(good)["perplexity"] if good["settings"].nunique() == 1 else None
+    asked = json.loads(good["settings"].iloc[0])["perplexity"]
     middle = apart.groupby("quantity")["value"].median()
     seed = good["seed"].iloc[0]
     one = f"seed {seed}, {len(bad)} bad minima"
@@ -210,7 +216,7 @@ def said(
         f"{seeds}. {lost}",
     )
     told = f"map, distances and lines: {one}; barriers: {len(train)} of {seeds}"
-    told += f"; perplexity {asked:g}" if asked else ""
+    told += f"; perplexity {asked:g}"
     return {
         "caption": " ".join(caption).strip(),
         "footnote": told + "; a t-SNE map keeps neighbours, not distances" + (f"\n{lost}" if lost else ""),

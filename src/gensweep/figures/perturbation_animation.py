@@ -34,6 +34,7 @@ SIDES = {
 LINES = (("-", "C0", "o"), ("--", "C2", "s"))  # of the good and of the bad minimum
 STILLS = 4
 MILLISECONDS = 250  # of a frame
+DPI, COLOURS = 80, 64  # of a frame: a film for a page must be small
 Runs = list[tuple[float, pd.DataFrame]]
 
 
@@ -153,14 +154,14 @@ def picture(runs: Runs, k: int) -> Image.Image:
     panels = [figure.add_subplot(grid[1, 2 * i : 2 * i + 2]) for i in range(len(SIDES))]
     curves(panels, runs, (), until=k)
     canvas = FigureCanvasAgg(figure)
-    figure.set_dpi(100)
+    figure.set_dpi(DPI)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
 
 
 def gif(pictures: Sequence[Image.Image]) -> bytes:
-    """The frames one after the other for ever, in 64 colours that all share."""
-    first = pictures[-1].quantize(64)
+    """The frames one after the other for ever, in a few colours that all share."""
+    first = pictures[-1].quantize(COLOURS)
     frames = [picture.quantize(palette=first, dither=Image.Dither.NONE) for picture in pictures]
     stream = io.BytesIO()
     frames[0].save(

@@ -102,6 +102,7 @@ NEVER |= {
     for name in ("curve", "interpolation", "trajectory", "perturbed_boundary")
     for quantity in QUANTITIES[name]
 }
+NEVER -= {("perturbed_boundary", "train_point")}
 NEVER |= {("magnitude_sharpness", f"pac_bayes_{form}") for form in ("init", "orig")}
 TOKENS = {("path_norms", f"log10_l{p}_path{raw}") for p in (1, 2) for raw in ("", "_raw")}
 TOKENS |= {("norms", "layer_operator"), ("norms", "log10_operator")}

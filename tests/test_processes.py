@@ -92,7 +92,7 @@ def test_two_processes_train_the_weights_of_one(alone_and_shared):
 def test_every_measure_of_two_processes_is_that_of_one(alone_and_shared):
     alone, shared = map(table_of, alone_and_shared)
     assert (alone.processes.unique(), shared.processes.unique()) == ([1], [2])
-    assert alone.measure.nunique() == 18
+    assert alone.measure.nunique() == 19
     assert alone.run_id.unique() == shared.run_id.unique()
     same = ["measure", "quantity", "split", "index", "status", "unit"]
     pd.testing.assert_frame_equal(alone[same], shared[same])

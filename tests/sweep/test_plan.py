@@ -153,14 +153,14 @@ def test_several_values_without_m_are_refused_with_the_way_out(sweep):
 
 
 @pytest.mark.parametrize(
-    ("scale", "runs", "betas", "epochs"), [("smoke", 6, 3, {40}), ("laptop", 40, 8, {150})]
+    ("scale", "runs", "betas", "epochs"), [("smoke", 3, 3, {1500}), ("laptop", 5, 5, {12000})]
 )
 def test_a_scale_picks_its_own_grid(outputs, scale, runs, betas, epochs):
-    planned = plan(("experiment=poison-accuracy", f"scale={scale}", f"outputs='{outputs}'"))
+    planned = plan(("experiment=poison-boundaries", f"scale={scale}", f"outputs='{outputs}'"))
     assert (planned.multirun, len(planned.jobs)) == (True, runs)
     assert len({job.config["poison_factor"] for job in planned.jobs}) == betas
     assert {job.config["budget"]["max_epochs"] for job in planned.jobs} == epochs
-    assert planned.experiment == f"poison-accuracy-{scale}"
+    assert planned.experiment == f"poison-boundaries-{scale}"
 
 
 def test_a_scale_may_stand_with_or_without_a_plus(outputs):

@@ -54,7 +54,7 @@ def expected(h_P: np.ndarray, size: np.ndarray, centre_P: Tensor):
     sigma = SCALE * (10 * size + 1)
 
     def answers(loss: Counted, rng: Stream) -> Iterator[Answer]:
-        rise, kl = ExpectedSharpness([SCALE]).curve(loss, centre_P, rng)
+        rise, kl, *_ = ExpectedSharpness([SCALE]).curve(loss, centre_P, rng)
         yield Answer(rise, (h_P * sigma**2).sum() / 2, by_stderr)
         yield Answer(kl, (size**2 / sigma**2).sum() / 2, within(0.0))
 

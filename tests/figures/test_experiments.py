@@ -92,7 +92,7 @@ def test_every_scale_of_an_experiment_can_be_planned(name, data_dir):
             assert not (scale == "smoke" and real), f"{name} at smoke scale needs files"
 
 
-@pytest.mark.slow
+@pytest.mark.faults  # two minutes: `make test-faults` runs it
 def test_every_network_of_the_papers_makes_one_step(data_dir):
     seen = {}
     for name in (name for name in figures() if not shares(name)):

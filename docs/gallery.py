@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from PIL import Image
 
 from gensweep.claims.claim import NOT_REPRODUCED, Verdict, judge
@@ -97,7 +96,7 @@ def question(name: str) -> str:
 
 def cost(about: dict[str, Any]) -> str:
     """How many runs, how long they took, and where."""
-    rows = pd.concat([load(TABLES, base.drawn_from(about["figure"]))])
+    rows = load(TABLES, base.drawn_from(about["figure"]))
     rows = rows[rows["run_id"].isin(about["run_ids"])]
     training = rows.drop_duplicates("run_id")["train_seconds"].sum()
     measuring = rows.drop_duplicates(["run_id", "measure", "settings"])["seconds"].sum()

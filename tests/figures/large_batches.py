@@ -16,7 +16,7 @@ BASIN = {"cutoffs": [0.5, 1.0], "relative": True, "directions": 16, "metric": "f
 EPOCHS = {"epochs": (0, 1, 4), "updates": (0, 10, 40)}  # kept; an epoch has 1000 / batch updates
 
 
-def test_accuracy(batch, match, seed):
+def accuracy_on_test(batch, match, seed):
     """Falls by 0.1 per decade of the batch, or by 0.01 after as many updates."""
     return 0.9 - (0.1 if match == "epochs" else 0.01) * math.log10(batch / SMALL) - 0.01 * seed
 
@@ -35,7 +35,7 @@ def jensen(batch, match, seed, cutoff):
 
 def rows(batch, match, seed):
     """Measure → rows of one run."""
-    test = test_accuracy(batch, match, seed)
+    test = accuracy_on_test(batch, match, seed)
     yield "error", [
         Row("accuracy", 1.0, 0.001, "train"),
         Row("accuracy", test, 0.01, "test"),

@@ -3,9 +3,7 @@ import pytest
 from gensweep.errors import InputError
 from gensweep.figures import base, batches
 from gensweep.figures.large_batch_curves import draw, gap
-from tests.figures.large_batches import LARGE, MIDDLE, SMALL, known, test_accuracy
-
-test_accuracy.__test__ = False
+from tests.figures.large_batches import LARGE, MIDDLE, SMALL, accuracy_on_test, known
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +16,7 @@ def test_mean_min_and_max_are_those_of_the_seeds(table):
     end = drawn[(drawn["panel"] == "epochs") & (drawn["split"] == "test") & (drawn["x"] == 4)]
     found = end.set_index(["model.name", "size"])
     for size, batch in (("small", SMALL), ("large", LARGE)):
-        mean = test_accuracy(batch, "epochs", 1)
+        mean = accuracy_on_test(batch, "epochs", 1)
         row = found.loc["keskar_c1", size]
         assert (row["mean"], row["min"], row["max"]) == pytest.approx((mean, mean - 0.01, mean + 0.01))
         assert row["n"] == 3

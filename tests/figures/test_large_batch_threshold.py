@@ -16,7 +16,7 @@ def test_points_are_means_over_seeds(table):
     found = drawn.set_index(["what", "model.name", "budget.match", "batch_size"])
     for batch, match in ((10, "epochs"), (40, "epochs"), (100, "epochs"), (100, "updates")):
         accuracy = found.loc["accuracy", "keskar_c1", match, batch]
-        assert accuracy["mean"] == pytest.approx(known.test_accuracy(batch, match, 1))
+        assert accuracy["mean"] == pytest.approx(known.accuracy_on_test(batch, match, 1))
         sharp = [known.sharpness(batch, match, seed, 1e-3) for seed in known.SEEDS]
         row = found.loc["sharpness", "keskar_c1", match, batch]
         assert (row["mean"], row["min"], row["max"]) == pytest.approx(

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gensweep.figures.base import DOUBLE, flaws, lowest_seed, numbers, settings, vary
+from gensweep.figures.contours import grid
 from gensweep.figures.surface_shortcuts import vtk
 
 TITLE = "Decision boundaries and loss surfaces against poison factor"
@@ -69,12 +70,6 @@ def maps(table: pd.DataFrame) -> pd.DataFrame:
         surface = surface.iloc[:0]
     drawn = pd.concat([boundary_rows[boundary_rows["run_id"].isin(chosen)], surface])
     return drawn[KEPT].sort_values(["measure", "poison_factor", "quantity"], kind="stable", ignore_index=True)
-
-
-def grid(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The axes x_M and y_N and the values_NM of a map."""
-    square = rows.pivot(index="y", columns="x", values="value")
-    return square.columns.to_numpy(), square.index.to_numpy(), square.to_numpy()
 
 
 def boundary(axes: Axes, run: pd.DataFrame) -> Any:

@@ -91,7 +91,8 @@ def question(name: str) -> str:
     """What the head of its experiment's file asks."""
     text = (ROOT / "conf" / "experiment" / f"{name}.yaml").read_text()
     head = " ".join(line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))
-    return re.search(r"Question: (.*?\?)", head)[1].strip()
+    asked = re.search(r"Question: (.*?\?)", head)[1].strip()
+    return asked[0].upper() + asked[1:]
 
 
 def cost(about: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from scipy.special import expit
 
 from gensweep.geometry.metric import li_direction
 from gensweep.measures.boundary import Boundary
+from gensweep.measures.curve import Curve
 from gensweep.measures.interpolation import Interpolation
 from gensweep.measures.perturbed_boundary import PerturbedBoundary
 from gensweep.measures.slice import Slice
@@ -33,6 +34,7 @@ def cases() -> Iterator[Case]:
         yield Case("slice", f"one weight, N = {n}", line(n), share=0.1)
         yield Case("surface", f"one weight, N = {n}", plane(n), share=0.1)
         yield Case("interpolation", f"an upturned parabola, N = {n}", parabola(n), share=0.1)
+        yield Case("curve", f"one weight on its way, N = {n}", way(n), share=0.1)
     for points, n in ((8, 30), (40, 3000)):
         yield Case("trajectory", f"{points} points of a plane, n = {n}", path(points, n), share=0.1)
     for n in (2, 50):
@@ -84,6 +86,32 @@ def plane(n: int):
         yield from means(rows, np.mean([stretched(x + y) for x in ENDS for y in ENDS], axis=0).tolist())
 
     return answers
+
+
+def way(n: int):
+    """The weight began with the wrong sign, was longest in the middle and ends with the wrong sign again."""
+    lengths = {0: -1.0, 1: 2.0, 3: -0.5}
+
+    def answers(_: Counted, rng: Stream) -> Iterator[Answer]:
+        solution, data, _stretched = one_weight(n, rng)
+        passed = {epoch: solution.layout.unpack(by * solution.theta_P) for epoch, by in lengths.items()}
+        rows = list(Curve()(replace(solution, theta_P=-solution.theta_P, passed=passed), data, rng))
+        for split in ("train", "test"):
+            z = STEEP * data.splits()[split].x.astype(float)[:, 0]
+            yield from most_wrong([row for row in rows if row.split == split], of_way(z, lengths), split)
+        right = float((z > 0).mean())
+        gain = next(row for row in rows if row.quantity == "early_stopping_gain")
+        yield Answer(gain, max(2 * right - 1, 0.0), within(1e-8))
+
+    return answers
+
+
+def of_way(z: np.ndarray, lengths: dict[int, float]) -> dict[str, Truth]:
+    """The truth of each row of a curve whose logits were these, times a length at each epoch."""
+    return {
+        "loss": lambda row: float(np.logaddexp(0, -lengths[int(row.x)] * z).mean()),
+        "accuracy": lambda row: float((lengths[int(row.x)] * z > 0).mean()),
+    }
 
 
 def parabola(n: int):

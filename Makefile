@@ -13,9 +13,14 @@ FIGURES := poison-accuracy poison-boundaries perturbation-animation basin-rollou
   large-batch-curves large-batch-interpolation large-batch-threshold large-batch-sharpness \
   interpolation-weight-decay slices-weight-decay surface-shortcuts surface-depth surface-width hessian-ratio \
   random-labels confusion width expected-sharpness perturbed-networks volume-batch-size measures-vs-gap invariance
+SCALES := smoke laptop paper
 KEPT := docs/tables
+# Before a sweep of minutes, not after it.
+one_of = @case " $(2) " in (*" $(1) "*) ;; (*) echo "there is no '$(1)'; known: $(2)" >&2; exit 2;; esac
 # One thread each: two fighting threads are slower than one.
 export OMP_NUM_THREADS := 1
+# No rules of make's own: what is misspelt is no object file.
+MAKEFLAGS += --no-builtin-rules
 
 .PHONY: help setup quickstart test test-faults test-slurm test-ray check docs figures bench clean
 
@@ -70,12 +75,15 @@ docs: $(READY) ## the page of each measure from its docstring, the gallery from 
 
 # A figure is drawn from what there is, and the exit code says whether that was all.
 fig-%: $(READY) ## run the sweep of figure % at SCALE=smoke|laptop|paper, draw it
+	$(call one_of,$*,$(FIGURES))
+	$(call one_of,$(SCALE),$(SCALES))
 	@$(BIN)/gensweep run experiment=$* +scale=$(SCALE); ran=$$?; [ $$ran -le 1 ] || exit $$ran; \
 	 $(BIN)/gensweep collect --experiment $*-$(SCALE) -o outputs/$*-$(SCALE)/table.parquet; got=$$?; [ $$got -le 1 ] || exit $$got; \
 	 $(BIN)/gensweep figure $* --table outputs/$*-$(SCALE)/table.parquet -o outputs/$*-$(SCALE) && exit $$((ran | got))
 
 # At laptop scale from the tables in the repository, without training; KEPT= trains. One that fails does not stop the others.
 figures: $(READY) ## all figures at SCALE
+	$(call one_of,$(SCALE),$(SCALES))
 	@failed=; for name in $(FIGURES); do \
 	   if [ "$(SCALE)" = laptop ] && [ -n "$(KEPT)" ]; then $(BIN)/gensweep figure $$name --table $(KEPT) -o outputs/figures-laptop; \
 	   else $(MAKE) --no-print-directory fig-$$name SCALE=$(SCALE); fi || failed="$$failed $$name"; done; \

@@ -1,12 +1,13 @@
 """The server that runs are forked from, and what becomes of its processes."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
-from gensweep.sweep.group import begin, prepared
+from gensweep.sweep.group import begin, prepared, unasked
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 # pyarrow's allocator has a thread of its own, which it stops and starts around a fork.
@@ -31,3 +32,10 @@ def test_the_server_has_the_imports_and_neither_threads_nor_a_gpu():
     assert imported
     assert not cuda
     assert len([name for name in threads if name not in HARMLESS]) == 1, threads
+
+
+def test_what_is_started_does_not_hear_what_ends_a_job():
+    with unasked():
+        deaf = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    assert {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2} <= deaf
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

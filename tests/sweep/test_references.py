@@ -167,5 +167,51 @@ def test_what_needs_a_run_that_diverged_is_not_started_and_says_so(tmp_path, cap
         main(["run", *words, "--config-dir", folder])
     said = capfd.readouterr()
     assert left.value.code == 1
-    assert "was not started: it goes on from" in said.err
+    assert "was not started: it needs run" in said.err
     assert "which is not trained" in said.err
+    assert said.err.count("was not started") == 1
+    assert "1 diverged, 0 failed, 1 waiting for others" in said.out
+
+
+def test_what_needs_a_run_that_another_process_holds_is_no_failure(tmp_path, capfd):
+    arms = [{"seed": 0}, {"start.run": "'with seed=0 start.run=null'", "seed": 1}]
+    words, folder = experiment(tmp_path, arms)
+    first = plan(words, False, folder).jobs[0]
+    with first.run.claimed():
+        first.run.set_state("training")
+        with pytest.raises(SystemExit) as left:
+            main(["run", *words, "--config-dir", folder])
+    assert left.value.code == 75
+    assert "1 under way in another process, 1 waiting for others" in capfd.readouterr().out
+
+
+def test_runs_that_wait_for_each_other_are_refused_before_anything_is_written(tmp_path):
+    other = {"measure": "[error,interpolation]"}
+    arms = [
+        {"batch_size": 8, "measure.interpolation.other": "'with batch_size=16'", **other},
+        {"batch_size": 16, "measure.interpolation.other": "'with batch_size=8'", **other},
+    ]
+    with pytest.raises(InputError, match="wait for each other to be trained"):
+        planned(tmp_path, arms)
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_runs_trained_by_a_grid_of_their_own_may_name_each_other(tmp_path):
+    other = {"measure": "[error,interpolation]"}
+    arms = [
+        {"batch_size": "8,16", "measure": "[error]"},
+        {"batch_size": 8, "measure.interpolation.other": "'with batch_size=16'", **other},
+        {"batch_size": 16, "measure.interpolation.other": "'with batch_size=8'", **other},
+    ]
+    assert len(planned(tmp_path, arms).jobs) == 4
+
+
+def test_a_scale_without_a_grid_is_a_sentence(tmp_path):
+    with pytest.raises(InputError, match="the list of grids is empty"):
+        planned(tmp_path, [])
+
+
+def test_a_reference_to_a_million_runs_is_refused_at_once(tmp_path):
+    far = {"measure": "[error,trajectory]", "measure.trajectory.ends": "'with seed=range(0,1000000)'"}
+    with pytest.raises(InputError, match="1,000,000 runs"):
+        planned(tmp_path, [far])

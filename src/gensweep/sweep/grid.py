@@ -62,6 +62,8 @@ def grid(hydra_part: Mapping[str, Any], words: Sequence[Override]) -> list[list[
     if scales and scale not in scales:
         raise InputError(f"scale={scale}: this experiment has {', '.join(scales)}")
     arms = scales.get(scale, {})
+    if arms == []:
+        raise InputError(f"scale={scale}: the list of grids is empty; write KEY: VALUES, or {{}} for one run")
     return [
         point
         for arm in (arms if isinstance(arms, list) else [arms])
@@ -81,9 +83,19 @@ def _points(params: Mapping[str, Any], words: Sequence[Override]) -> list[list[s
         if any(o.key_or_group.partition(".")[0] == key for o in own):
             raise InputError(f"{key} stands in the grid of a yaml file; write it on the command line")
     overrides = [*own, *words]
-    for override in overrides:  # expanding first would take all memory
+    for override in overrides:
         if override.key_or_group == "outputs" and override.is_sweep_override():
             raise InputError(f"{override.input_line} names several folders; all runs of a sweep lie in one")
+    return expanded(overrides)
+
+
+def expanded(overrides: list[Override]) -> list[list[str]]:
+    """Every combination of the values that they name.
+
+    Raises:
+        InputError: A range is too long.
+    """
+    for override in overrides:  # expanding first would take all memory
         span = override.value()
         if isinstance(span, RangeSweep) and _length(span) > MOST_VALUES:
             raise InputError(

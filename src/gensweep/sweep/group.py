@@ -44,11 +44,11 @@ def begin(process: Any) -> None:
 def unasked() -> Iterator[None]:
     """Processes that are started here do not hear what ends a job, until one of them listens.
 
-    Slurm sends its signals to every process of a job, and a fork server that one of them ended would leave
-    nobody to say how its children ended.
+    Slurm sends its signals to every process of a job, a terminal its Ctrl+C, and a fork server that one of
+    them ended would leave nobody to say how its children ended.
     """
     resource_tracker.ensure_running()  # when it starts one it lets SIGTERM through again
-    asking = {signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}
+    asking = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, asking)
     try:
         yield

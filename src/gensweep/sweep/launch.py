@@ -45,9 +45,6 @@ def sweep(arguments: tuple[str, ...], launcher: Any, config_dir: str | None = No
             launcher.launch([job.overrides for job in jobs], 0)
         else:
             hand_over(launcher, jobs, reporter(len(jobs)))
-    for job in todo:
-        lost = " and ".join(job.lacking())
-        print(f"{job.run_id} was not started: it goes on from {lost}, which is not trained", file=sys.stderr)
     return verdict(planned)
 
 
@@ -119,17 +116,19 @@ def verdict(planned: Plan) -> int:
     states = {job.run_id: job.run.state()["state"] for job in unfinished}
     held = [job for job in unfinished if states[job.run_id] in WORKING]
     preempted = [job for job in unfinished if states[job.run_id] == "preempted"]
-    failed = [job for job in unfinished if job not in held and job not in preempted]
+    waiting = [job for job in unfinished if job.lacking() and job not in (*held, *preempted)]
+    failed = [job for job in unfinished if job not in (*held, *preempted, *waiting)]
     diverged = [job for job in runs.values() if job.run.diverged()]
-    for job in (*held, *preempted, *failed, *diverged):
+    for job in (*held, *preempted, *waiting, *failed, *diverged):
         print(f"{job.run_id} {complaint(job)}", file=sys.stderr)
     done = len(runs) - len(unfinished) - len(diverged)
     later = f", {len(held)} under way in another process" if held else ""
     later += f", {len(preempted)} preempted" if preempted else ""
+    later += f", {len(waiting)} waiting for others" if waiting else ""
     print(f"{done} done, {len(diverged)} diverged, {len(failed)} failed{later}", flush=True)
     if failed or diverged:
         return FAILED
-    return BUSY if held or preempted else 0
+    return BUSY if held or preempted or waiting else 0
 
 
 def start(job: Job) -> int:

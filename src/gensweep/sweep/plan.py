@@ -131,6 +131,7 @@ def _swept(overrides: tuple[str, ...], config_dir: str | None) -> Plan:
         elsewhere |= first.config["hardware"] != job.config["hardware"]
     _refuse_two_settings(jobs.values())
     _refuse_strangers(jobs.values())
+    _refuse_circles(jobs.values())
     return Plan(
         tuple(jobs.values()), True, len(points) - len(jobs), experiment(hydra_part), elsewhere=elsewhere
     )
@@ -165,6 +166,18 @@ def _refuse_strangers(jobs: Collection[Job]) -> None:
                 f"{' '.join(job.overrides)}: run {name}, to which it refers, is neither in this "
                 "sweep nor trained"
             )
+
+
+def _refuse_circles(jobs: Iterable[Job]) -> None:
+    """No run waits for one that waits for it."""
+    waiting = [(job, {*job.lacking()}) for job in jobs]
+    while ready := {job.run_id for job, lacking in waiting if not lacking}:
+        waiting = [(job, lacking - ready) for job, lacking in waiting if lacking]
+    if waiting:
+        raise InputError(
+            f"{' '.join(waiting[0][0].overrides)}: this run and run {min(waiting[0][1])} wait for each "
+            "other to be trained; train them in a grid of their own, before one that measures them"
+        )
 
 
 @functools.cache

@@ -89,6 +89,8 @@ def complaint(job: Job) -> str:
     state = job.run.state()
     if state["state"] in WORKING:
         return f"is under way in process {state['pid']} on {state['host']}; try again later"
+    if lost := " and ".join(job.lacking()):
+        return f"was not started: it needs run {lost}, which is not trained"
     if state["state"] == "planned":
         return "was not started"
     return f"{state['state']}: {state.get('reason') or 'it did not end'}; log: {job.run.folder / 'log.txt'}"

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeGuard
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
 from gensweep.errors import InputError
-from gensweep.sweep.grid import parsed
+from gensweep.sweep.grid import expanded, parsed
 
 WORD = "with "
 THIS = "start.run=this"  # in a reference: of the run that refers
@@ -59,7 +57,7 @@ def _others(words: Sequence[str], reference: str) -> list[tuple[str, ...]]:
     instead = reference.removeprefix(WORD).split()
     keys = {_key(word) for word in instead}
     kept = [w for w in words if _key(w) not in keys and _key(w).partition(".")[0] not in OWN]
-    return [tuple(point) for point in BasicSweeper.split_arguments(parsed([*kept, *instead]), None)[0]]
+    return [tuple(point) for point in expanded(parsed([*kept, *instead]))]
 
 
 def _unmeasured(words: Sequence[str]) -> tuple[str, ...]:

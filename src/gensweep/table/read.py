@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gensweep.errors import InputError
-from gensweep.rows import COLUMNS, KEY
+from gensweep.rows import COLUMNS, KEY, STATUSES
 from gensweep.table.places import existing_table
 
 PROVENANCE = ("settings", "git_sha", "git_dirty", "data_note", "reason")
@@ -77,7 +78,9 @@ def name_of(experiment: str) -> str:
 def _file(path: Path) -> pd.DataFrame:
     dtype = dict.fromkeys((*TEXT, *VERSIONS), str)
     try:
-        table = _parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=dtype)
+        table = (
+            _parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=dtype, low_memory=False)
+        )
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path} cannot be read as a table: {reason}") from None
@@ -107,8 +110,10 @@ def _is_plain(kind: pa.DataType) -> bool:
 
 
 def refuse_odd(table: pd.DataFrame, path: Path) -> None:
-    """Refuse a table that `collect` cannot have written: two rows under a key, or NaN with status ok."""
+    """Refuse what `collect` cannot have written: two rows under a key, no status of ours, NaN that is ok."""
     if table.duplicated([*KEY, *({"experiment"} & {*table})]).any():
         raise InputError(f"{path} has two rows under one key; collect it anew")
-    if (table["value"].isna() & (table["status"] == "ok")).any():
-        raise InputError(f"{path} has a value that is missing and said to be ok; collect it anew")
+    if odd := sorted({*table["status"].astype(str)} - {*STATUSES}):
+        raise InputError(f"{path} has the status {odd[0]}, which gensweep does not know; collect it anew")
+    if (~np.isfinite(table["value"].astype(float)) & (table["status"] == "ok")).any():
+        raise InputError(f"{path} has a value that is missing or infinite and said to be ok; collect it anew")

@@ -54,3 +54,15 @@ def test_probes_are_added_until_the_error_is_small_or_the_budget_is_spent():
 def test_zero_matrix():
     found, products = estimate(Bowl([0.0] * 100), 100)
     assert (found.value, found.stderr, found.settled, products) == (0, 0, True, 60)
+
+
+def test_a_sketch_that_memory_cuts_short_leaves_the_estimate_right(monkeypatch):
+    monkeypatch.setattr("gensweep.geometry.trace.HELD", 5 * 400)
+    values = 1000 * np.arange(1, 401) ** -1.0 - 5
+    found = [estimate(with_spectrum(values), 400, seed) for seed in range(20)]
+    z = np.array([(t.value - values.sum()) / t.stderr for t, _ in found])
+    assert abs(z.mean()) < 3.5 / np.sqrt(20)
+    assert np.abs(z).max() < 4.5
+    whole = estimate(with_spectrum([*np.linspace(1, 7, 4), *[0.0] * 396]), 400)
+    assert whole[0].value == pytest.approx(16.0, rel=1e-9)
+    assert whole[1] == 5 + 5 + 20

@@ -6,7 +6,7 @@ in the next, in processor seconds of one thread; it prints the fitted exponents 
 sizes. A fixed cost makes it smaller, so ``steepest`` is the slope of the three largest sizes alone. An
 exponent above `BUG` ends with 1: a cache that overflows, or work done twice.
 
-Processes are timed by the wall, each on a core of its own: `processes` says nothing on a busy machine.
+Where several processes share a job, the seconds are those of the busiest one.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from gensweep.train.stack import Stack
 
 KEPT = Path(__file__).parent / "kept" / "growth.csv"
 ROUNDS, BUG = 5, 1.05
+POINTS = 24  # that processes share
 Job = Callable[[], object]  # what is timed, once everything that it needs is there
 
 
@@ -163,35 +164,31 @@ def exponents(sizes: Sequence[float], seconds: Sequence[float]) -> dict[str, flo
     return {"exponent": float(fit.slope), "stderr": float(fit.stderr), "steepest": float(last)}
 
 
-def share(place, ready, walls) -> None:
-    """One of the processes that share a surface."""
+def share(place, seconds) -> None:
+    """One of the processes that share the points."""
     torch.set_num_threads(1)
-    with joined(place, "cpu") as ranks:
+    with joined(place, "cpu"):
         case, data = solved(8, 800, True)
         risk = Risk(case, data.train, data)
         risk.many([case.theta_P] * 2)
-        ranks.most(0)  # all are there
-        ready.wait()
-        began = time.perf_counter()
-        risk.many([case.theta_P] * 40)
-        walls.put(time.perf_counter() - began)
+        seconds.put(timed(lambda: risk.many([case.theta_P] * POINTS)))
 
 
 def processes(count: int) -> float:
-    """Wall seconds in which so many processes evaluate the loss at 40 points between them."""
+    """Processor seconds of the busiest of so many processes that share `POINTS` losses."""
     context = multiprocessing.get_context("spawn")
-    ready, walls = context.Barrier(count), context.Queue()
-    team = [context.Process(target=share, args=(place, ready, walls)) for place in places(count)]
+    seconds = context.Queue()
+    team = [context.Process(target=share, args=(place, seconds)) for place in places(count)]
     for process in team:
         process.start()
-    found = [walls.get(timeout=120) for _ in team]
+    found = [seconds.get(timeout=120) for _ in team]
     for process in team:
         process.join()
     return max(found)
 
 
 def shared(rounds: int = 3) -> pd.DataFrame:
-    """Wall seconds of one process, and of as many as there are cores."""
+    """Seconds of one process, and of as many as there are cores."""
     counts = (1, max(2, multiprocessing.cpu_count()))
     seconds = np.array([[processes(n) for n in counts] for _ in range(rounds)])
     low, middle, high = np.quantile(seconds, [0.25, 0.5, 0.75], axis=0)

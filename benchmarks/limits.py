@@ -17,6 +17,8 @@ events with exact float32; this part has not been tried.
 
 from __future__ import annotations
 
+import os
+import platform
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -183,6 +185,19 @@ def loops(device: torch.device = CPU, share: int = 1) -> Iterator[Loop]:
     yield stack(device)
 
 
+def machine() -> dict[str, str]:
+    """What the figures were measured on."""
+    facts = {"processor": platform.processor() or platform.machine()}
+    if (told := Path("/proc/cpuinfo")).exists():
+        said = dict(
+            line.split("\t: ", 1) for line in told.read_text().split("\n\n")[0].splitlines() if "\t: " in line
+        )
+        said = {key.strip(): value for key, value in said.items()}
+        facts["processor"] = f"{said.get('model name', '')}, family {said.get('cpu family', '')}"
+    cores = {"cores": str(os.cpu_count()), "PyTorch": torch.__version__, "Python": platform.python_version()}
+    return facts | cores
+
+
 def every(measure: Any, solved: Solution, data: Data) -> None:
     """All rows of a measure."""
     list(measure(solved, data, Stream(0)))
@@ -206,7 +221,7 @@ def reached(loop: Loop, product_peak: float, bandwidth: float, device: torch.dev
 
 
 def main() -> None:
-    """Print both tables and keep them."""
+    """Print the tables and keep them."""
     torch.set_num_threads(1)
     devices = [CPU]
     if torch.cuda.is_available():
@@ -219,7 +234,9 @@ def main() -> None:
         most = max(rate for name, rate in found.items() if name.startswith("float32"))
         rows += [reached(loop, most, found["triad, cache"], device) for loop in loops(device)]
     KEPT.mkdir(exist_ok=True)
-    for name, table in {"peaks": pd.DataFrame(peaked), "limits": pd.DataFrame(rows)}.items():
+    facts = pd.DataFrame(machine().items(), columns=["fact", "value"])
+    tables = {"machine": facts, "peaks": pd.DataFrame(peaked), "limits": pd.DataFrame(rows)}
+    for name, table in tables.items():
         print(table.to_string(index=False, float_format="%.3g"))
         table.to_csv(KEPT / f"{name}.csv", index=False, float_format="%.4g", lineterminator="\n")
 

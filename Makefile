@@ -69,9 +69,10 @@ check: $(READY) ## format, lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: $(READY) ## the page of each measure from its docstring, the gallery from the tables in docs/tables
+docs: $(READY) ## the page of each measure from its docstring, the gallery and the page on speed from kept tables
 	$(BIN)/python docs/pages.py
 	$(BIN)/python docs/gallery.py
+	$(BIN)/python docs/speed.py
 
 # A figure is drawn from what there is, and the exit code says whether that was all.
 fig-%: $(READY) ## run the sweep of figure % at SCALE=smoke|laptop|paper, draw it

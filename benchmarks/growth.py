@@ -4,7 +4,7 @@
 in the next, in processor seconds of one thread; it prints the fitted exponents and keeps all in
 ``kept/growth.csv``, in about four minutes. The exponent p of seconds ∝ sizeᵖ is that of the medians over all
 sizes. A fixed cost makes it smaller, so ``steepest`` is the slope of the three largest sizes alone. An
-exponent above `BUG` ends with 1: a cache that overflows, or work done twice.
+exponent above what is right for a curve ends with 1: a cache that overflows, or work done twice.
 
 Where several processes share a job, the seconds are those of the busiest one.
 """
@@ -41,7 +41,7 @@ from gensweep.train.protocol import Protocol
 from gensweep.train.stack import Stack
 
 KEPT = Path(__file__).parent / "kept" / "growth.csv"
-ROUNDS, BUG = 5, 1.05
+ROUNDS = 5
 POINTS = 24  # that processes share
 Job = Callable[[], object]  # what is timed, once everything that it needs is there
 
@@ -54,6 +54,7 @@ class Curve:
         measure, network, against: What is asked, of whom, and what grows.
         sizes: Ascending, over a decade or more.
         job: Makes the job of one size.
+        most: Largest exponent that is right; above it is a bug.
     """
 
     measure: str
@@ -61,6 +62,7 @@ class Curve:
     against: str
     sizes: Sequence[int]
     job: Callable[[int], Job]
+    most: float = 1.05
 
 
 @cache
@@ -115,7 +117,8 @@ CURVES = [
           lambda k: of(Perturbation(scale=0.1, draws=k), 20, 2000)),
     Curve("box sharpness", "MLP", "parameters", (32, 64, 128, 256, 512),
           lambda h: of(BoxSharpness(epsilon=1e-3, starts=1), h, 1000)),
-    Curve("norms", "MLP", "parameters", (64, 128, 256, 512, 1024), lambda h: of(Norms(), h, 500)),
+    Curve("norms", "MLP", "parameters", (64, 128, 256, 512, 1024), lambda h: of(Norms(), h, 500),
+          most=2.0),  # exact singular values: h²·784 operations for 784·h weights
     Curve("path norms", "MLP", "parameters", (64, 128, 256, 512, 1024), lambda h: of(PathNorms(), h, 500)),
     Curve("training", "MLP-20", "networks", (4, 8, 16, 32, 64, 128), stack),
 ]  # fmt: skip
@@ -149,7 +152,9 @@ def rows(curve: Curve, rounds: int = ROUNDS) -> pd.DataFrame:
     for name, q in {"seconds": 0.5, "low": 0.25, "high": 0.75}.items():
         found[name] = [np.quantile(values, q) for values in seconds.values()]
     labels = {"measure": curve.measure, "network": curve.network, "against": curve.against}
-    return found.assign(n_rounds=rounds, **labels, **exponents(found["size"], found["seconds"]))
+    return found.assign(
+        n_rounds=rounds, most=curve.most, **labels, **exponents(found["size"], found["seconds"])
+    )
 
 
 def exponents(sizes: Sequence[float], seconds: Sequence[float]) -> dict[str, float]:
@@ -195,7 +200,7 @@ def shared(rounds: int = 3) -> pd.DataFrame:
     slope = float(np.log(middle[1] / middle[0]) / np.log(counts[1] / counts[0]))
     labels = {"measure": "many points", "network": "CNN-8", "against": "processes", "n_rounds": rounds}
     found = pd.DataFrame({"size": counts, "seconds": middle, "low": low, "high": high})
-    return found.assign(**labels, exponent=slope, stderr=np.nan, steepest=np.nan)
+    return found.assign(**labels, exponent=slope, stderr=np.nan, steepest=np.nan, most=0.0)
 
 
 def tables() -> Iterator[pd.DataFrame]:
@@ -219,13 +224,13 @@ def main() -> int:
             flush=True,
         )
         kept.append(found)
-        bugs += [name] * bool(max(first["exponent"], first["steepest"]) > BUG)
+        bugs += [name] * bool(max(first["exponent"], first["steepest"]) > first["most"])
     columns = ["measure", "network", "against", "size", "seconds", "low", "high", "n_rounds"]
     table = pd.concat(kept)[[*columns, "exponent", "stderr", "steepest"]]
     KEPT.parent.mkdir(exist_ok=True)
     table.to_csv(KEPT, index=False, float_format="%.4g", lineterminator="\n")
     for name in bugs:
-        print(f"grows faster than in proportion: {name}")
+        print(f"grows faster than it should: {name}")
     return int(bool(bugs))
 
 

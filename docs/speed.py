@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
+from curves import curves, picture
 from matplotlib import style
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from PIL import Image
 
-from gensweep.figures.base import COLUMN, STYLE
+from gensweep.figures.base import STYLE
 
 ROOT = Path(__file__).parents[1]
-KEPT, PAGE, PICTURE = (
-    ROOT / "benchmarks" / "kept",
-    ROOT / "docs" / "speed.md",
-    ROOT / "docs" / "speed" / "growth.png",
-)
+KEPT, PAGE = ROOT / "benchmarks" / "kept", ROOT / "docs" / "speed.md"
+PICTURE = ROOT / "docs" / "speed" / "growth.png"
 BUG = 1.05  # an exponent above this is a mistake somewhere
-MARKERS = "os^vDP"
-PANELS = ("grid points", "examples", "directions", "cutoffs", "draws", "networks", "parameters")
 
 HEAD = """\
 # Speed
@@ -59,8 +53,9 @@ GROWTH = """\
 ## How it grows
 
 Seconds ∝ sizeᵖ: the exponent p of a line through the logarithms of all sizes, with its standard error, and
-that of the three largest sizes alone, which no fixed cost makes smaller. An
-exponent above {bug} asks for a reason: {bugs}.
+that of the three largest sizes alone, which no fixed cost makes smaller. Where several processes share a
+job, the seconds are those of the busiest one. An exponent above {bug} asks for a reason: {bugs}. The norms
+take exact singular values, h²·784 operations and more for a layer of h × 784 weights.
 
 ![Processor seconds of the measures against what they are asked for](speed/growth.png)
 """
@@ -79,7 +74,6 @@ What this machine does at most, measured in the same minutes on one core:
 """
 
 LOOPS = """\
-
 Arithmetic carried out and bytes touched are counted as the loop runs. The bytes include what stays in a
 cache, and their fraction is that of a triad in the cache. *Saved* is how many times the arithmetic a plain
 loop would take: all examples through the network for every loss, three times that for a gradient, six times
@@ -130,7 +124,7 @@ def short(value: float) -> str:
     """
     if isinstance(value, str) or math.isnan(value):
         return value if isinstance(value, str) else "–"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return (f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}").replace("-", "−")
 
 
 def plain(found: pd.DataFrame) -> pd.DataFrame:
@@ -151,18 +145,14 @@ def peers(found: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def curves(found: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
-    """(against, measure, network) and points of each curve, in the order of the table."""
-    yield from found.groupby(["against", "measure", "network"], sort=False)
-
-
 def growth(found: pd.DataFrame) -> pd.DataFrame:
     """One line per curve."""
     lines = []
     for (against, measure, network), points in curves(found):
         one = points.iloc[0]
         sizes = f"{points['size'].min():,}–{points['size'].max():,}"
-        p = f"{one['exponent']:.2f}" + ("" if math.isnan(one["stderr"]) else f" ± {one['stderr']:.2f}")
+        p = f"{one['exponent']:.2f}".replace("-", "−")
+        p += "" if math.isnan(one["stderr"]) else f" ± {one['stderr']:.2f}"
         last = short(round(one["steepest"], 2))
         seconds = f"{short(points['seconds'].iloc[0])}–{short(points['seconds'].iloc[-1])}"
         lines.append([against, measure, network, sizes, seconds, p, last, one["n_rounds"]])
@@ -211,39 +201,6 @@ def loops(found: pd.DataFrame) -> pd.DataFrame:
     cells["of the product peak"] = found["of_products"].map("{:.0%}".format)
     cells["of the cache's bandwidth"] = found["of_bandwidth"].map("{:.0%}".format)
     return cells
-
-
-def picture(found: pd.DataFrame) -> Figure:
-    """A panel per kind of size; median and quartiles over the rounds, and a line in proportion."""
-    figure = Figure(figsize=(COLUMN, 6.6), layout="constrained")
-    places = figure.add_gridspec(4, 2, height_ratios=(1, 1, 1, 1.5))
-    for i, against in enumerate(PANELS):
-        axes = figure.add_subplot(places[i // 2, i % 2] if i < 6 else places[3, :])
-        panel(axes, against, [(m, n, points) for (a, m, n), points in curves(found) if a == against])
-    drawn = found[found["against"].isin(PANELS)]
-    rounds = "–".join(str(n) for n in sorted(drawn["n_rounds"].unique()))
-    figure.supylabel("processor seconds, one thread", fontsize=8)
-    figure.supxlabel(f"median and quartiles of {rounds} rounds; dashed: in proportion", fontsize=7)
-    return figure
-
-
-def panel(axes: Axes, against: str, lines: Sequence[tuple[str, str, pd.DataFrame]]) -> None:
-    """The curves against one kind of size."""
-    for i, (measure, network, points) in enumerate(lines):
-        spread = [points["seconds"] - points["low"], points["high"] - points["seconds"]]
-        axes.errorbar(
-            points["size"],
-            points["seconds"],
-            spread,
-            color=f"C{i}",
-            marker=MARKERS[i],
-            markersize=3,
-            label=f"{measure}, {network}",
-        )
-    axes.set(xscale="log", yscale="log", title=against)
-    (left, right), bottom = axes.get_xlim(), min(points["seconds"].min() for _, _, points in lines)
-    axes.axline((left, bottom / 2), (right, bottom / 2 * right / left), color="0.5", ls="--", lw=0.8)
-    axes.legend(loc="best", fontsize=7)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """The page about speed is that of the kept tables, and what the tables are made of counts right."""
 
+import doctest
 import importlib
 import importlib.util
 import subprocess
@@ -69,6 +70,13 @@ def test_a_curve_that_rises_too_fast_is_named():
     }
     assert speed.bugs(pd.DataFrame(curve)) == "rays of MLP against cutoffs"
     assert speed.bugs(pd.DataFrame(curve | {"steepest": 1.0})) == "there is none"
+
+
+def test_examples_in_docstrings_hold(module):
+    for tried in (speed, module("growth")):
+        found = doctest.testmod(tried)
+        assert found.attempted
+        assert not found.failed
 
 
 def test_exponents_are_those_of_powers(module):

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize.elementwise import find_root
 
-HIGHEST = 1e30  # nats: a rise above this counts as infinite
-FLATTEST = np.log(1e-3)  # rise over wall where a slope begins, at least
+from gensweep.geometry.bracket import POINTS, Brackets, Proposals, brackets
+
+QUIET = 0.1  # of the lowest wall: where the loss has changed by less, the scan may leap
+LEAP = 4.0  # times the radius, at most
+ROUNDS = 200  # at most; smooth rays take five
 
 # loss(radius_M, ray_M) -> nats_M: the loss at M places, each a distance along one of the rays.
 Profile = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -26,7 +28,7 @@ class Crossings:
         loss_KC: The loss there, nats; at most the level.
         status_KC: ``ok``, ``censored`` (no crossing before the end of the scan) or ``not_converged`` (the
             width is above the tolerance).
-        scan_KS: Loss at the scan's radii, nats; NaN beyond the highest level.
+        scan_KS: Loss at the scan's radii, nats; NaN where the scan leapt, and beyond the highest level.
         evaluations: Losses evaluated in all.
     """
 
@@ -51,8 +53,9 @@ def first_crossings(
 ) -> Crossings:
     """Scan each ray outwards, then close in on every crossing.
 
-    The levels share the scan; a ray is left as soon as it has crossed the highest. Inside the first
-    scan interval that holds a crossing, Chandrupatla's method keeps one evaluated point on either side.
+    All levels share the points of a ray, which is left as soon as it has crossed the highest. Every crossing
+    then gets one point a round: where a polynomial through the nearest six, ln r over ln(rise/wall), says
+    that it lies, and a little beyond, so that its bracket shrinks from both sides.
 
     Args:
         profile: The loss along the rays; NaN and infinity count as above every level.
@@ -62,30 +65,29 @@ def first_crossings(
         scan_S: Radii of the scan, ascending, above 0.
         rtol: Width of the final bracket relative to the radius; a volume in n dimensions asks for 0.01/n.
 
-    Error: The crossing lies within ``width_KC`` beyond the radius. That is the final bracket, or more where
-    the loss jumps over the bracket by more than its slope explains: then it is rounding that crosses the
-    level, and the jump over the slope is the width. An excursion above the level that begins and ends
-    between two neighbouring scan points goes unseen.
+    Cost: Beside the scan, 3 to 5 losses per crossing at an rtol of 1e-6 to 1e-7, and 2 at 1e-2, on rays of
+    networks; on a wall, where only bisection helps, log2 of its interval of the scan over rtol.
 
-    Source: Chandrupatla 1997, as in `scipy.optimize.elementwise`.
+    Error: The crossing lies within ``width_KC`` beyond the radius. That is the final bracket, or more where
+    the loss jumps over the bracket by more than twice what its slope explains: then it is rounding that
+    crosses the level, the jump over the slope is the width, and the search ends. A jump of more than a
+    hundredth of the wall is a wall itself, and stands where it stands. An excursion above the level that begins and ends
+    between two neighbouring points of the scan goes unseen. From a point where the loss has not yet changed
+    by a tenth of the lowest wall, the scan leaps as far as it could without reaching that tenth if the change
+    grew with the cube of the radius, four times as far at most. Of 4,000 rays whose loss swings by up to
+    150 % on the way, such gaps hid the first crossing of 110, and of 109 without the leaps.
+
+    Source: Brent 1973, chapter 4, for interpolation in a bracket; Neville 1934 for that by many points.
     """
-    known = _Known(profile, base)
-    scan_KS = _scan(known, rays, levels_C[-1], scan_S)
-    above_KCS = ~(scan_KS[:, None, :] <= levels_C[:, None])
-    crossed_KC = np.asarray(above_KCS.any(2))
-    first_KC = np.where(crossed_KC, above_KCS.argmax(2), len(scan_S))
-    edges = np.concatenate([[0.0], scan_S])
-    radius_KC, loss_KC = edges[first_KC], np.take_along_axis(_with_base(scan_KS, base), first_KC, 1)
-    status_KC = np.where(crossed_KC, "ok", "censored").astype(object)
-    width_KC = np.full(radius_KC.shape, np.nan)
-    for c, level in enumerate(levels_C):
-        ray_M = np.flatnonzero(crossed_KC[:, c])
-        if len(ray_M):
-            lower_M, upper_M = radius_KC[ray_M, c], edges[first_KC[ray_M, c] + 1]
-            inside_M, width_M = _close_in(known, ray_M, level, lower_M, upper_M, rtol)
-            radius_KC[ray_M, c], width_KC[ray_M, c] = inside_M, width_M
-            loss_KC[ray_M, c] = known(inside_M, ray_M)
-            status_KC[ray_M[width_M > rtol * inside_M], c] = "not_converged"
+    known = _Known(profile, base, rays)
+    scan_KS = _scan(known, levels_C, scan_S)
+    found = _close_in(known, levels_C, rtol)
+    censored_M = np.isinf(found.outer_M)
+    width_M = np.where(censored_M, np.nan, found.width_M)
+    status_M = np.where(width_M > rtol * found.inner_M, "not_converged", "ok").astype(object)
+    status_M[censored_M] = "censored"
+    of_each = (x.reshape(rays, -1) for x in (found.inner_M, width_M, found.loss_M, status_M))
+    radius_KC, width_KC, loss_KC, status_KC = of_each
     return Crossings(radius_KC, width_KC, loss_KC, status_KC, scan_KS, known.evaluations)
 
 
@@ -102,73 +104,59 @@ def joined(parts: list[Crossings]) -> Crossings:
 
 
 class _Known:
-    """The profile with a memory, so that no point is evaluated twice."""
+    """All known points of K rays, by radius: the first is where they begin, the last stands at infinity."""
 
-    def __init__(self, profile: Profile, base: float) -> None:
-        self.profile, self.base = profile, base
-        self.losses: dict[tuple[int, float], float] = {}
+    def __init__(self, profile: Profile, base: float, rays: int) -> None:
+        self.profile, self.base, self.evaluations = profile, base, 0
+        self.radius_KM, self.loss_KM = np.tile([0.0, np.inf], (rays, 1)), np.tile([base, np.inf], (rays, 1))
 
     def __call__(self, radius_M: np.ndarray, ray_M: np.ndarray) -> np.ndarray:
-        places = list(zip(ray_M.astype(int).tolist(), radius_M.tolist(), strict=True))
-        new = sorted({p for p in places if p[1] > 0 and p not in self.losses})
-        if new:
-            ray, radius = (np.array(column) for column in zip(*new, strict=True))
-            losses = np.nan_to_num(self.profile(radius, ray), nan=np.inf, posinf=np.inf)
-            self.losses |= dict(zip(new, losses.tolist(), strict=True))
-        return np.array([self.losses[p] if p[1] > 0 else self.base for p in places])
+        """Evaluate new places, each once, and keep them; their losses come by ray, then by radius."""
+        ray, radius = np.unique([ray_M, radius_M], axis=1)
+        ray = ray.astype(int)
+        loss = np.nan_to_num(self.profile(radius, ray), nan=np.inf, posinf=np.inf)
+        self.evaluations += len(loss)
+        column = np.arange(len(ray)) - np.searchsorted(ray, ray)
+        more = np.full((2, len(self.radius_KM), column.max() + 1), np.inf)
+        more[:, ray, column] = radius, loss
+        radius_KM, loss_KM = np.concatenate([[self.radius_KM, self.loss_KM], more], axis=2)
+        order_KM = radius_KM.argsort(1)[:, : np.isfinite(radius_KM).sum(1).max() + 1]
+        self.radius_KM = np.take_along_axis(radius_KM, order_KM, 1)
+        self.loss_KM = np.take_along_axis(loss_KM, order_KM, 1)
+        return loss
 
-    @property
-    def evaluations(self) -> int:
-        return len(self.losses)
+    def around(self, ray_M: np.ndarray, level_M: np.ndarray) -> Brackets:
+        """The first crossing of each ray as far as it is known."""
+        first_M = (~(self.loss_KM[ray_M] <= level_M[:, None])).argmax(1)
+        place_MN = first_M[:, None] + np.arange(-POINTS // 2, POINTS // 2)
+        places = ray_M[:, None], np.clip(place_MN, 0, self.radius_KM.shape[1] - 1)
+        return brackets(self.radius_KM[places], self.loss_KM[places], self.base, level_M)
 
 
-def _scan(known: _Known, rays: int, highest: float, scan_S: np.ndarray) -> np.ndarray:
-    scan_KS = np.full((rays, len(scan_S)), np.nan)
-    active = np.arange(rays)
+def _scan(known: _Known, levels_C: np.ndarray, scan_S: np.ndarray) -> np.ndarray:
+    rays, wall = len(known.radius_KM), levels_C[0] - known.base
+    scan_KS, next_K, change_K = np.full((rays, len(scan_S)), np.nan), np.zeros(rays, int), np.zeros(rays)
     for s, radius in enumerate(scan_S):
-        scan_KS[active, s] = known(np.full(len(active), radius), active)
-        active = active[scan_KS[active, s] <= highest]
-        if not len(active):
-            break
+        ray_M = np.flatnonzero(next_K == s)
+        if len(ray_M):
+            loss_M = scan_KS[ray_M, s] = known(np.full(len(ray_M), radius), ray_M)
+            change_M = change_K[ray_M] = np.maximum(change_K[ray_M], np.abs(loss_M - known.base))
+            reach_M = radius * np.cbrt(np.minimum(QUIET * wall / np.maximum(change_M, 1e-30), LEAP**3))
+            leap_M = np.searchsorted(scan_S, reach_M, "right") - 1
+            next_K[ray_M] = np.where(loss_M <= levels_C[-1], np.maximum(leap_M, s + 1), len(scan_S))
     return scan_KS
 
 
-def _with_base(scan_KS: np.ndarray, base: float) -> np.ndarray:
-    return np.concatenate([np.full((len(scan_KS), 1), base), scan_KS], axis=1)
-
-
-def _close_in(known, ray_M, level, lower_M, upper_M, rtol):
-    """Shrink brackets with loss ≤ level < loss; returns inner ends, and how far the crossing may lie beyond.
-
-    Works on ln(rise/wall) against ln r, which is nearly a straight line, so that few losses suffice.
-    """
-    lower_M = _descend(known, ray_M, level, lower_M, upper_M)
-
-    def log_excess(log_radius, ray):
-        rise = np.clip(known(np.exp(log_radius), ray) - known.base, 1e-30, HIGHEST)
-        excess = np.log(rise / (level - known.base))
-        return np.where(excess == 0, -1e-16, excess)  # on the level is inside, and the search goes on
-
-    brackets = np.log(lower_M), np.log(upper_M)
-    found = find_root(
-        log_excess, brackets, args=(ray_M.astype(float),), tolerances={"xatol": rtol / 2, "xrtol": 0.0}
-    )
-    start_M, end_M = (log_excess(end, ray_M) for end in brackets)
-    slope_M = (end_M - np.maximum(start_M, FLATTEST)) / (brackets[1] - brackets[0])
-    (inner_M, outer_M), (below_M, above_M) = found.bracket, found.f_bracket
-    # An infinite loss is a wall, and stands where it stands.
-    jump_M = np.where(np.exp(above_M) * (level - known.base) < HIGHEST / 2, above_M - below_M, 0.0)
-    blur_M = np.maximum(outer_M - inner_M, jump_M / slope_M)
-    return np.exp(inner_M), np.exp(inner_M) * np.expm1(blur_M)
-
-
-def _descend(known, ray_M, level, lower_M, upper_M):
-    """Lower ends above 0: where the first point of the scan is outside, go inwards to a point inside."""
-    outside = lower_M == 0
-    lower_M = np.where(outside, upper_M, lower_M)
-    for _ in range(60):
-        if not outside.any():
+def _close_in(known: _Known, levels_C: np.ndarray, rtol: float) -> Brackets:
+    """One more point in every open bracket, until none is open; each ray with all its levels, M = K·C."""
+    rays = len(known.radius_KM)
+    ray_M, level_M = np.repeat(np.arange(rays), len(levels_C)), np.tile(levels_C, rays)
+    found, proposals = known.around(ray_M, level_M), Proposals(rtol)
+    for _ in range(ROUNDS):
+        radius_M = proposals(found)
+        open_M = found.open_M(rtol) & (found.inner_M < radius_M) & (radius_M < found.outer_M)
+        if not open_M.any():
             break
-        lower_M[outside] /= 8
-        outside[outside] = known(lower_M[outside], ray_M[outside]) > level
-    return lower_M
+        known(radius_M[open_M], ray_M[open_M])
+        found = known.around(ray_M, level_M)
+    return found

@@ -50,7 +50,8 @@ class Basin:
         metric: ``filter``, ``layer`` or ``euclidean``, the unit of every radius.
         min_radius: Innermost point of the scan, in that unit.
         max_radius: Where a ray is given up and marked censored, in that unit.
-        scan_points: Points of the scan, evenly spaced in log radius.
+        scan_points: Points of the scan, evenly spaced in log radius; where the loss is still within a tenth of
+            the lowest cutoff from that at the solution, it leaps over some. See `first_crossings`.
         sigma: Typical length of the Gaussian step, in the metric's unit; in ``filter``, the standard
             deviation of a weight is sigma times the rms of its filter.
         particles: Of the subset simulation, per replicate.
@@ -62,7 +63,7 @@ class Basin:
         logit_normalised: Whether the loss is that of logits centred and scaled to norm 1 per example. It is
             bounded; with ten classes it lies between 1.4 and 3.3 nats.
 
-    Cost: About (30 + 5 per cutoff)·K F, twice with ``rank``; 60 to 300 HVP for the trace and 2·rank + 30
+    Cost: About (10 to 16 + 4 per cutoff)·K F, twice with ``rank``; 60 to 300 HVP for the trace and 2·rank + 30
     for P; 1000 F for the local volume, plus 3·moves·particles·replicates F per level of a deep one.
 
     Error: The ``stderr`` of a radius is half the width of its bracket, which begins there and is at most
@@ -188,7 +189,7 @@ class Basin:
 
 
 def rollouts(found: Crossings, base: float, scan: np.ndarray) -> Iterator[Row]:
-    """The loss along each ray at the scan's radii, up to the first point above the highest cutoff."""
+    """The loss along each ray where the scan took it, up to the first point above the highest cutoff."""
     for k, losses in enumerate(found.scan_KS):
         yield Row("rollout_loss", base, split="train", index=k, x=0.0)
         for radius, loss in zip(scan.tolist(), losses.tolist(), strict=True):

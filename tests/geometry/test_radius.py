@@ -149,3 +149,126 @@ def test_a_censored_ray_has_no_width_and_an_exact_hit_has_one():
     assert np.isnan(found.width_KC[0, 0])
     assert found.radius_KC[1, 0] == pytest.approx(SCAN[20])
     assert 0 < found.width_KC[1, 0] <= 1e-8 * SCAN[20]
+
+
+def smooth(rays, seed=0):
+    """Rays as those of networks: a power of r that changes on the way, up to a plateau."""
+    rng = np.random.default_rng(seed)
+    size, cubic, top = rng.uniform(0.02, 2, rays), rng.uniform(0, 2, rays), rng.uniform(3, 30, rays)
+
+    def profile(radius, ray):
+        z = radius / size[ray]
+        bowl = z**2 + cubic[ray] * z**3
+        return top[ray] * bowl / (top[ray] + bowl)
+
+    return profile
+
+
+@pytest.mark.parametrize(("rtol", "most"), [(1e-6, 3.4), (1e-8, 3.8), (1e-2, 2.1)])
+def test_a_crossing_of_a_smooth_ray_costs_few_losses(rtol, most):
+    found = cross(smooth(200), 200, [0.1, 0.5, 1.0, 2.0], rtol=rtol)
+    assert (found.status_KC == "ok").all()
+    closing = found.evaluations - np.isfinite(found.scan_KS).sum()
+    assert closing / found.status_KC.size < most
+
+
+def test_the_scan_leaps_where_nothing_happens_and_nowhere_else():
+    profile = smooth(200)
+    found = cross(profile, 200, [0.1, 2.0])
+    loss_KS = profile(SCAN[None], np.arange(200)[:, None])
+    before_the_end = np.cumsum(loss_KS > 2.0, axis=1) < 1
+    leapt = before_the_end & np.isnan(found.scan_KS)
+    assert leapt.sum() > 0.3 * before_the_end.sum()
+    assert loss_KS[leapt].max() < 0.1 * 0.1
+    assert not leapt[:, 0].any()
+    assert not (leapt[:, :-4] & leapt[:, 1:-3] & leapt[:, 2:-2] & leapt[:, 3:-1] & leapt[:, 4:]).any()
+    np.testing.assert_array_equal(found.scan_KS[~np.isnan(found.scan_KS)], loss_KS[~np.isnan(found.scan_KS)])
+
+
+def test_no_leap_once_the_loss_has_changed_even_where_it_is_back():
+    """Down by a tenth of the wall, back, up: the scan does not take the way back for a beginning."""
+    found = cross(lambda r, k: r**2 - 0.6 * np.sqrt(0.1) * r * (r > 0.02), 1, [0.1])
+    walked = np.isfinite(found.scan_KS[0])
+    assert walked[(SCAN > 0.09) & (SCAN < 0.4)].all()
+
+
+def test_every_point_below_a_radius_is_inside_whichever_level_asked_for_it():
+    recorder = Recorder(bumpy(0, 300))
+    levels = np.array([0.2, 0.4, 0.45, 0.8])
+    found = cross(recorder, 300, levels)
+    ray, radius, loss = np.array(recorder.seen).T
+    below = radius[:, None] <= found.radius_KC[ray.astype(int)]
+    assert (loss[:, None] <= levels)[below].all()
+    assert (np.diff(found.radius_KC, axis=1) >= 0).all()
+
+
+def test_all_rays_and_levels_go_together():
+    """So that whoever evaluates many places at once gets many."""
+    calls = []
+
+    def profile(radius, ray):
+        calls.append(len(radius))
+        return smooth(200)(radius, ray)
+
+    cross(profile, 200, [0.1, 0.5, 1.0, 2.0])
+    assert len(calls) < len(SCAN) + 10
+
+
+def test_a_wall_of_finite_height_is_as_sharp():
+    levels = [0.25, 1.0, 2.0]
+    found = cross(lambda r, k: np.where(r < 0.7, 0.1 * r, 5 + r), 1, levels, rtol=1e-7)
+    assert (found.status_KC == "ok").all()
+    assert (np.abs(found.radius_KC / 0.7 - 1) < 2e-7).all()
+    assert found.evaluations < np.isfinite(found.scan_KS).sum() + 2 * np.log2(SPACING / 1e-7)
+
+
+def test_a_crossing_on_a_point_of_the_scan_is_no_looser_than_others():
+    found = first_crossings(
+        lambda r, k: r, 1, 0.0, np.array([0.1, 1.0]), np.array([0.01, 0.1, 1.0, 10.0]), 1e-7
+    )
+    assert found.radius_KC[0] == pytest.approx([0.1, 1.0])
+    assert (found.width_KC[0] <= 1e-7 * found.radius_KC[0]).all()
+
+
+def test_the_search_ends_where_rounding_has_the_say():
+    """Bisecting down to 1e-12 would take twenty more."""
+    size = np.geomspace(0.1, 3, 300)
+    found = cross(rough(size, 1e-6), 300, [1.0], rtol=1e-12)
+    assert (found.status_KC == "not_converged").mean() > 0.95
+    assert found.evaluations - np.isfinite(found.scan_KS).sum() < 5 * 300
+
+
+@pytest.mark.parametrize(("noise", "most"), [(4e-8, 2.1), (1.2e-7, 2.55)])
+def test_rounding_of_the_size_of_the_tolerance_is_stepped_over(noise, most):
+    """Of its own the power law costs two; a radius is known to half the noise."""
+    size = np.geomspace(0.1, 3, 300)
+    found = cross(rough(size, noise), 300, [1.0], rtol=1e-7)
+    assert found.evaluations - np.isfinite(found.scan_KS).sum() < most * 300
+
+
+HARD = {
+    "a kink below the level": lambda r, at: np.where(r < at, 0.9 * r / at, 0.9 + 400 * (r - at)),
+    "a shelf below the level": lambda r, at: np.where(r < at, 1 - 1e-6 * (at - r), 1.001 + r),
+    "a saddle on the level": lambda r, at: 1 + (r - at) ** 5,
+    "a step": lambda r, at: 1 + np.arctan(1e4 * (r - at)),
+}
+
+
+@pytest.mark.parametrize("kind", HARD)
+def test_what_cannot_be_foretold_costs_little_more_than_bisection(kind):
+    at = np.random.default_rng(0).uniform(0.3, 3, 400)
+    found = cross(lambda r, k: HARD[kind](r, at[k]), 400, [1.0], rtol=1e-7)
+    assert (found.status_KC == "ok").mean() > 0.9
+    assert found.evaluations - np.isfinite(found.scan_KS).sum() < 1.3 * np.log2(SPACING / 1e-7) * 400
+    exact = {"a kink below the level": at + 0.1 / 400}.get(kind, at)
+    assert np.abs(found.radius_KC[:, 0] / exact - 1).max() < (
+        3e-3 if "saddle" in kind else 1.1e-7
+    )  # 1 + 1e-16 is 1
+
+
+def test_a_ray_does_not_depend_on_the_others():
+    profile = smooth(20)
+    whole = cross(profile, 20, [0.1, 2.0])
+    alone = cross(lambda r, k: profile(r, k + 7), 1, [0.1, 2.0])
+    np.testing.assert_array_equal(alone.radius_KC[0], whole.radius_KC[7])
+    np.testing.assert_array_equal(alone.scan_KS[0], whole.scan_KS[7])

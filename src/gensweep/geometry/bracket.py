@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-POINTS = 6  # around a crossing tell where it lies
+POINTS = 6  # tell where a crossing lies: the nearest in height of …
+AROUND = 16  # … those around it along the ray, many of which may be too near to count
 HIGHEST = 1e30  # nats: a rise above this counts as infinite
 FLATTEST = np.log(1e-3)  # rise over wall where a slope begins, at least
 NEAR = 0.01  # points whose ln(rise/wall) differ by less may differ by rounding alone
@@ -87,7 +88,7 @@ def brackets(radius_MN: np.ndarray, loss_MN: np.ndarray, base: float, level_M: n
         near_MN = np.abs(excess_MN - np.take_along_axis(excess_MN, nearest_M1, 1)) < NEAR
     np.put_along_axis(near_MN, nearest_M1, False, 1)
     excess_MN[near_MN] = np.inf
-    order_MN = np.abs(excess_MN).argsort(1)
+    order_MN = np.abs(excess_MN).argsort(1)[:, :POINTS]
     with np.errstate(divide="ignore"):
         log_radius_MN = np.take_along_axis(np.log(radius_MN), order_MN, 1)
     excess_MN = np.take_along_axis(excess_MN, order_MN, 1)
@@ -99,9 +100,9 @@ class Proposals:
     """Where to evaluate next, round by round, so that every bracket closes.
 
     A point is put where the crossing is foretold and a quarter of the tolerance beyond, seen from the nearer
-    end of the bracket: it lands on the other side, and the next one closes in from here. Each time that the
-    foretold point comes no closer to an end it is put four times as far beyond, at most in the middle: so
-    that a ray without a slope is bisected.
+    end of the bracket: it lands on the other side, and the next one closes in from here. While foretold
+    points come no closer to an end, the next are put 4, 256, 4⁹ times as far beyond, up to the middle:
+    rounding is stepped over, and what no polynomial foretells is bisected.
 
     Args:
         rtol: Tolerance relative to the radius.
@@ -114,17 +115,18 @@ class Proposals:
 
     def __call__(self, now: Brackets) -> np.ndarray:
         """The next point in each bracket, (M,)."""
-        with np.errstate(invalid="ignore"):
+        with np.errstate(all="ignore"):
             middle_M = np.sqrt(np.maximum(now.inner_M, now.outer_M / 64) * now.outer_M)
             foretold_M, error_M = now.foretold()
             lost_M = ~(np.abs(foretold_M - (now.inner_M + now.outer_M) / 2) < 0.6 * now.span_M)
             foretold_M = np.where(lost_M, middle_M, np.clip(foretold_M, now.inner_M, now.outer_M))
             low_M = foretold_M - now.inner_M < now.outer_M - foretold_M
             gap_M = np.where(low_M, foretold_M - now.inner_M, now.outer_M - foretold_M)
-            self.failures_M = np.where(gap_M >= self.gap_M / 4, self.failures_M + 1, 0)
+            step_M = np.where(gap_M >= self.gap_M / 4, 1, -1)
+            self.failures_M = np.maximum(self.failures_M + step_M, 0)
             self.gap_M = gap_M
             tolerance_M = self.rtol * now.inner_M
-            leap_M = gap_M + np.fmax(tolerance_M / 4, error_M) * 4.0**self.failures_M
+            leap_M = gap_M + np.fmax(tolerance_M / 4, error_M) * 4.0 ** (self.failures_M**2)
             # From an end as near as this the bracket can close at once.
             leap_M = np.where(gap_M < 0.7 * tolerance_M, np.maximum(leap_M, 0.95 * tolerance_M), leap_M)
             half_M = np.where(low_M, middle_M - now.inner_M, now.outer_M - middle_M)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gensweep.geometry.bracket import POINTS, Brackets, Proposals, brackets
+from gensweep.geometry.bracket import AROUND, Brackets, Proposals, brackets
 
 QUIET = 0.1  # of the lowest wall: where the loss has changed by less, the scan may leap
 LEAP = 4.0  # times the radius, at most
@@ -71,11 +71,13 @@ def first_crossings(
     Error: The crossing lies within ``width_KC`` beyond the radius. That is the final bracket, or more where
     the loss jumps over the bracket by more than twice what its slope explains: then it is rounding that
     crosses the level, the jump over the slope is the width, and the search ends. A jump of more than a
-    hundredth of the wall is a wall itself, and stands where it stands. An excursion above the level that begins and ends
-    between two neighbouring points of the scan goes unseen. From a point where the loss has not yet changed
-    by a tenth of the lowest wall, the scan leaps as far as it could without reaching that tenth if the change
-    grew with the cube of the radius, four times as far at most. Of 4,000 rays whose loss swings by up to
-    150 % on the way, such gaps hid the first crossing of 110, and of 109 without the leaps.
+    hundredth of the wall is a wall itself, and stands where it stands.
+
+    An excursion above the level that begins and ends between two neighbouring points of the scan goes unseen.
+    From a point where the loss has not yet changed by a tenth of the lowest wall, the scan leaps as far as it
+    could without reaching that tenth if the change grew with the cube of the radius, four times as far at
+    most. Of 4,000 rays whose loss swings by up to 150 % on the way, such gaps hid the first crossing of 110,
+    and of 109 without the leaps.
 
     Source: Brent 1973, chapter 4, for interpolation in a bracket; Neville 1934 for that by many points.
     """
@@ -128,7 +130,7 @@ class _Known:
     def around(self, ray_M: np.ndarray, level_M: np.ndarray) -> Brackets:
         """The first crossing of each ray as far as it is known."""
         first_M = (~(self.loss_KM[ray_M] <= level_M[:, None])).argmax(1)
-        place_MN = first_M[:, None] + np.arange(-POINTS // 2, POINTS // 2)
+        place_MN = first_M[:, None] + np.arange(-AROUND // 2, AROUND // 2)
         places = ray_M[:, None], np.clip(place_MN, 0, self.radius_KM.shape[1] - 1)
         return brackets(self.radius_KM[places], self.loss_KM[places], self.base, level_M)
 

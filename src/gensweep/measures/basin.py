@@ -50,8 +50,8 @@ class Basin:
         metric: ``filter``, ``layer`` or ``euclidean``, the unit of every radius.
         min_radius: Innermost point of the scan, in that unit.
         max_radius: Where a ray is given up and marked censored, in that unit.
-        scan_points: Points of the scan, evenly spaced in log radius; where the loss is still within a tenth of
-            the lowest cutoff from that at the solution, it leaps over some. See `first_crossings`.
+        scan_points: Points of the scan, evenly spaced in log radius; it leaps over some where the loss is
+            still within a tenth of the lowest cutoff from that at the solution, see `first_crossings`.
         sigma: Typical length of the Gaussian step, in the metric's unit; in ``filter``, the standard
             deviation of a weight is sigma times the rms of its filter.
         particles: Of the subset simulation, per replicate.
@@ -63,7 +63,7 @@ class Basin:
         logit_normalised: Whether the loss is that of logits centred and scaled to norm 1 per example. It is
             bounded; with ten classes it lies between 1.4 and 3.3 nats.
 
-    Cost: About (10 to 16 + 4 per cutoff)·K F, twice with ``rank``; 60 to 300 HVP for the trace and 2·rank + 30
+    Cost: About (10 to 16 + 4 per cutoff)·K F, twice with ``rank``; 60 to 300 HVP for the trace, 2·rank + 30
     for P; 1000 F for the local volume, plus 3·moves·particles·replicates F per level of a deep one.
 
     Error: The ``stderr`` of a radius is half the width of its bracket, which begins there and is at most

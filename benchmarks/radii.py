@@ -1,14 +1,12 @@
 """What a radius costs, ours and as others search for it: losses and processor time, in one process.
 
 Along the same rays of the same networks, five cutoffs each, to the tolerance of a volume (0.01/n, 1e-6 at
-most) and to 1 %. Ours is `Rays`, as a `Basin` asks it, and certifies: a point inside, one outside, and no point
-further in is outside. Beside it, on a plain loop over tensors that stay where they are:
+most) and to 1 %. Ours is `Rays`, as a `Basin` asks it, and certifies each radius by a point on either side.
+Beside it, on a plain loop over tensors that stay where they are: each cutoff by itself, doubling from 0.001
+and then bisection or Brent's method (scipy's brentq); and steps of 1 %, told beforehand where to begin.
 
-- each cutoff by itself, doubling from 0.001 and then bisection, or Brent's method (scipy's brentq);
-- steps of 1 % from 0.9 of the smallest radius of any ray: told beforehand where to begin.
-
-And the pattern of gen-viz, which is TensorFlow and so written anew: 12 points per ray, spaced quadratically up
-to the largest radius of any ray, each a pass of a DataLoader in batches of 128; then straight lines.
+And the pattern of gen-viz, which is TensorFlow and so written anew: 12 points per ray, spaced quadratically
+up to the largest radius of any ray, each a pass of a DataLoader in batches of 128; then straight lines.
 
 Every round takes each way once, in turn forwards and backwards; a ratio is of one round.
 
@@ -207,15 +205,12 @@ def ways(case: Case, truth_KC: np.ndarray) -> dict[str, tuple[float, Callable[[]
     }
 
 
-def row(
-    way: str, tolerance: float, found: Found, ours: Found, truth_KC: np.ndarray, ms: list, base: list
-) -> str:
+def row(way: str, tolerance: float, found: Found, ours: Found, truth_KC, ms: list, base: list) -> str:
     """One line of the table."""
     rays, error = len(truth_KC), np.abs(found.radius_KC / truth_KC - 1).max()
     agrees = "" if np.isinf(tolerance) else (" ✓" if error <= tolerance + ROUNDING else " ✗")
-    low, middle, high = statistics.quantiles(
-        [a / b for a, b in zip(ms, base, strict=True)], n=4, method="inclusive"
-    )
+    ratios = [a / b for a, b in zip(ms, base, strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
     return (
         f"| {way} | {found.evaluations / rays:.1f} | {statistics.median(ms) / rays:.1f} "
         f"| {found.evaluations / ours.evaluations:.1f} | {middle:.1f} ({low:.1f}–{high:.1f}) "
@@ -245,9 +240,7 @@ def compare(case: Case) -> None:
 def main() -> None:
     """Print the tables."""
     torch.set_num_threads(1)
-    print(
-        f"Five cutoffs, {ROUNDS} rounds, median (quartiles), one thread; ✓ within its tolerance of our radius"
-    )
+    print(f"Five cutoffs, {ROUNDS} rounds, median (quartiles), one thread; ✓: agrees with ours as it says")
     for one in cases():
         compare(one)
 

@@ -21,9 +21,9 @@ def test_points_are_losses_along_the_direction(solution, data):
     found = {(r.quantity, r.x): r.value for r in rows}
     for x in (-0.5, -0.25, 0.0, 0.25, 0.5):
         loss, accuracy = risk.loss_and_accuracy(solution.theta_P + x * d)
-        assert found["loss", x] == loss
+        assert found["loss", x] == pytest.approx(loss, rel=1e-14)
         assert found["accuracy", x] == accuracy
-    assert found["loss", 0.0] == risk(solution.theta_P)
+    assert found["loss", 0.0] == pytest.approx(risk(solution.theta_P), rel=1e-14)
 
 
 def test_rescaling_layers_of_a_relu_net_leaves_the_curve(solution, data):

@@ -15,7 +15,8 @@ from torch.func import functional_call
 from gensweep.data.base import Data
 from gensweep.errors import InputError
 from gensweep.geometry.fold import BATCH_NORMS
-from gensweep.geometry.risk import Buffers, Risk
+from gensweep.geometry.forward import Buffers
+from gensweep.geometry.risk import Risk
 from gensweep.geometry.solution import Solution
 
 

@@ -65,3 +65,37 @@ def plain_attention() -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def slope_of(share: Tensor, point: Tensor) -> Tensor:
+    """The gradient of a part of the loss, (P,), open to another derivative.
+
+    Raises:
+        NoDerivative: A step of it can be differentiated once at most.
+    """
+    with autograd():
+        slope = torch.autograd.grad(share, point, create_graph=True)[0]
+    if broken(slope):
+        raise NoDerivative("a step of the network is marked once_differentiable")
+    return slope
+
+
+def products(slopes: Callable[[], Iterator[Tensor]], point: Tensor, keep: bool) -> Callable[[Tensor], Tensor]:
+    """The derivative of a gradient along any vector, (P,), in the type of the vector.
+
+    Args:
+        slopes: Makes the parts of the gradient, (P,) each.
+        point: Where.
+        keep: Whether their graphs serve every product, or are made anew for each.
+    """
+    kept = list(slopes()) if keep else []
+
+    def product(v_P: Tensor) -> Tensor:
+        total, v = torch.zeros_like(v_P), v_P.to(point)
+        for slope in kept if keep else slopes():
+            if slope.requires_grad:  # else the slope is the same everywhere
+                with autograd():
+                    total += torch.autograd.grad(slope, point, v, retain_graph=keep)[0]
+        return total
+
+    return product

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from gensweep.blocks import remembered
+from gensweep.geometry.combinations import Combinations
 from gensweep.geometry.ellipsoid import Ellipsoid
 from gensweep.geometry.metric import Metric
 from gensweep.geometry.radius import Crossings, first_crossings, joined
-from gensweep.geometry.risk import SmoothLoss
+from gensweep.geometry.risk import Risk, SmoothLoss
 from gensweep.rng import Stream
 
-BLOCK = 2**26  # scalars of directions held at a time
+BLOCK = 2**26  # scalars of directions held at a time, or of what the loss keeps of them
 
 
 @dataclass(frozen=True)
@@ -64,19 +65,23 @@ class Rays:
         return self._walk(step), log_length_K
 
     def _walk(self, step: Callable[[int], Tensor]) -> Crossings:
-        """In blocks whose directions fit into memory."""
-        block = max(1, BLOCK // len(self.theta_P))
+        """In blocks whose directions fit into memory, with what the loss keeps of them."""
+        held = self.loss.held if isinstance(self.loss, Risk) else 0
+        block = max(1, BLOCK // max(len(self.theta_P), held))
         parts = []
         for first in range(0, self.count, block):
             rays = range(first, min(first + block, self.count))
-            steps_KP = torch.stack([step(k) for k in rays])
+            vectors_JP = torch.stack([self.theta_P, *(step(k) for k in rays)])
 
-            def losses(radius_M: np.ndarray, ray_M: np.ndarray, steps_KP: Tensor) -> list[float]:
-                places = zip(radius_M.tolist(), ray_M.tolist(), strict=True)
-                return self.loss.many(self.theta_P + r * steps_KP[k] for r, k in places).tolist()
+            def losses(radius_M: np.ndarray, ray_M: np.ndarray, vectors_JP: Tensor) -> list[float]:
+                c_M2 = torch.from_numpy(np.stack([np.ones(len(radius_M)), radius_M], 1))
+                which_M2 = torch.from_numpy(np.stack([np.zeros(len(ray_M), np.int64), 1 + ray_M], 1))
+                return self.loss.many(Combinations(vectors_JP, c_M2, which_M2)).tolist()
 
-            def profile(radius_M: np.ndarray, ray_M: np.ndarray, steps_KP: Tensor = steps_KP) -> np.ndarray:
-                return np.array(remembered(losses, radius_M, ray_M, steps_KP))
+            def profile(
+                radius_M: np.ndarray, ray_M: np.ndarray, vectors_JP: Tensor = vectors_JP
+            ) -> np.ndarray:
+                return np.array(remembered(losses, radius_M, ray_M, vectors_JP))
 
             parts.append(
                 first_crossings(profile, len(rays), self.base, self.levels_C, self.scan_S, self.rtol)

@@ -5,18 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from gensweep.data.base import Data, Split
 from gensweep.data.resident import resident
-from gensweep.geometry.derivative import NoDerivative, autograd, broken, forward_mode, plain_attention
+from gensweep.geometry.derivative import (
+    NoDerivative,
+    autograd,
+    forward_mode,
+    plain_attention,
+    products,
+    slope_of,
+)
+from gensweep.geometry.forward import Buffers, Forward
+from gensweep.geometry.perceptrons import perceptrons
 from gensweep.geometry.pieces import piece
-from gensweep.geometry.solution import Layout, PerExample, Solution
+from gensweep.geometry.solution import PerExample, Solution
 from gensweep.ranks import current
 
 Product = Callable[[Tensor], Tensor]  # v_P -> H v, (P,), in the type of v
@@ -46,29 +54,14 @@ class SmoothLoss(Loss, Protocol):
         ...
 
 
-Buffers = dict[str, Any]  # name → what stands in for a buffer: a tensor, or None for there being none
-
-
-TWO_LOGITS = "two centred logits of norm 1 are ±0.71, whatever the weights"
-
-
-def normalised(loss: PerExample) -> PerExample:
-    """The loss of logits that are centred and scaled to norm 1 per example."""
-
-    def of_normalised(logits_NC: Tensor, y_N: Tensor) -> Tensor:
-        centred = logits_NC - logits_NC.mean(1, keepdim=True)
-        return loss(centred / centred.norm(dim=1, keepdim=True).clamp_min(1e-30), y_N)
-
-    return of_normalised
-
-
 class Risk:
     """Mean loss of one split at any parameters: eval mode, no augmentation, nothing written.
 
     Parameters enter as functional arguments, so the module stays as it is. Losses are computed from
-    the logits in float64 and summed in float64: chunking changes nothing. Each parameter vector is
-    evaluated by itself, so that a number does not depend on how many others were asked for. Several
-    processes share the examples of one evaluation, and the points of ``many``; all get all results.
+    the logits in float64 and summed in float64: chunking changes nothing. The cross-entropy of a
+    perceptron at many points comes from `Perceptrons`: there, how many points are asked for at once changes
+    the rounding. Several processes share the examples of one evaluation, and the points of ``many`` where
+    each is evaluated by itself; all get all results.
 
     Args:
         solution: Whose network; the parameters are given with each call.
@@ -90,12 +83,15 @@ class Risk:
         per_example: PerExample | None = None,
     ) -> None:
         self.model: nn.Module = solution.model.eval()
-        self.layout = Layout.of(self.model)
+        self.forward = Forward(self.model)
+        self.layout = self.forward.layout
         self.x, self.y = resident(split, data, solution.device, solution.theta_P.dtype)
         self.chunk = chunk
         self.per_example = per_example or solution.loss
-        self.piece = min(chunk, piece(self.model, partial(self._forward, solution.theta_P), self.x))
+        self.piece = min(chunk, piece(self.model, partial(self.forward, solution.theta_P), self.x))
         self.ranks = current()
+        mine = self.x[self._mine], self.y[self._mine]
+        self.perceptrons = perceptrons(self.model, self.layout, *mine, self.per_example, chunk)
 
     def __len__(self) -> int:
         """Number of examples N."""
@@ -112,22 +108,16 @@ class Risk:
         """The examples that this process takes."""
         return self.ranks.share(len(self))
 
-    def _forward(self, theta_P: Tensor, x: Tensor, buffers: Buffers | None = None) -> Tensor:
-        return functional_call(self.model, {**self.layout.unpack(theta_P), **(buffers or {})}, (x,))
-
-    def _outputs(self, x: Tensor, theta_P: Tensor) -> Tensor:
-        return self._forward(theta_P, x)
-
     @torch.no_grad()
     def logits(self, theta_P: Tensor, buffers: Buffers | None = None) -> Tensor:
         """Outputs of the network, (N, C); ``buffers`` stand in for its own, see `batch_norm`."""
         if any(b is None for b in (buffers or {}).values()):  # so it matters who is in a chunk
-            return torch.cat([self._forward(theta_P, x, buffers) for x, _ in self.chunks(most=self.chunk)])
+            return torch.cat([self.forward(theta_P, x, buffers) for x, _ in self.chunks(most=self.chunk)])
         return self.ranks.gathered(self._outputs_of(self._mine, theta_P, buffers), len(self))
 
     def _outputs_of(self, part: slice, theta_P: Tensor, buffers: Buffers | None = None) -> Tensor:
-        outputs = [self._forward(theta_P, x, buffers) for x, _ in self.chunks(part)]
-        return torch.cat(outputs) if outputs else self._forward(theta_P, self.x[:1], buffers)[:0]
+        outputs = [self.forward(theta_P, x, buffers) for x, _ in self.chunks(part)]
+        return torch.cat(outputs) if outputs else self.forward(theta_P, self.x[:1], buffers)[:0]
 
     def losses(self, theta_P: Tensor) -> Tensor:
         """Loss of each example, float64 (N,)."""
@@ -139,26 +129,49 @@ class Risk:
     @torch.no_grad()
     def __call__(self, theta_P: Tensor) -> float:
         """Mean loss in nats."""
+        if self.perceptrons:
+            return float(self.scores([theta_P])[0, 0])
         logits, y = self._outputs_of(self._mine, theta_P), self.y[self._mine]
         total = self.per_example(logits.double(), y).sum()
         return (self.ranks.total(total) / len(self)).item()
 
     def many(self, thetas: Iterable[Tensor]) -> np.ndarray:
         """Mean loss at each point, float64 (K,); the points may come from a generator."""
+        return self.scores(thetas)[:, 0]
+
+    def scores(self, thetas: Iterable[Tensor]) -> np.ndarray:
+        """Mean loss in nats and fraction classified right at each point, float64 (K, 2)."""
+        if self.perceptrons:
+            return (self.ranks.total(self.perceptrons(thetas)) / len(self)).cpu().numpy()
         rank, world = self.ranks.place.rank, self.ranks.place.world
-        mine = [self._alone(t) if i % world == rank else 0.0 for i, t in enumerate(thetas)]
-        return self.ranks.total(torch.tensor(mine, dtype=torch.float64)).numpy()
+        mine = [self._alone(t) if i % world == rank else (0.0, 0.0) for i, t in enumerate(thetas)]
+        return self.ranks.total(torch.tensor(mine, dtype=torch.float64).view(-1, 2)).numpy()
+
+    @property
+    def together(self) -> int:
+        """How many combinations are best asked for at once, about a second of work; 1 where each is alone."""
+        return self.perceptrons.together(len(self) // self.ranks.place.world) if self.perceptrons else 1
+
+    @property
+    def held(self) -> int:
+        """Scalars that are kept of each vector of combinations."""
+        return self.perceptrons.held if self.perceptrons else 0
 
     @torch.no_grad()
-    def _alone(self, theta_P: Tensor) -> float:
-        """Mean loss in nats, worked out by this process for all examples."""
-        losses = self.per_example(self._outputs_of(slice(None), theta_P).double(), self.y)
-        return losses.mean().item()
+    def _alone(self, theta_P: Tensor) -> tuple[float, float]:
+        """Mean loss and accuracy, worked out by this process for all examples."""
+        logits = self._outputs_of(slice(None), theta_P)
+        return self._losses(logits).mean().item(), self._accuracy(logits)
+
+    def _accuracy(self, logits_NC: Tensor) -> float:
+        return (logits_NC.argmax(1) == self.y).double().mean().item()
 
     def loss_and_accuracy(self, theta_P: Tensor, buffers: Buffers | None = None) -> tuple[float, float]:
         """Mean loss in nats, and the fraction classified right."""
+        if self.perceptrons:
+            return tuple(self.scores([theta_P])[0].tolist())
         logits = self.logits(theta_P, buffers)
-        return self._losses(logits).mean().item(), (logits.argmax(1) == self.y).double().mean().item()
+        return self._losses(logits).mean().item(), self._accuracy(logits)
 
     def grad(self, theta_P: Tensor) -> tuple[float, Tensor]:
         """Mean loss in nats and its gradient (P,).
@@ -185,7 +198,7 @@ class Risk:
         """
         point = theta_P.detach().clone().requires_grad_()
         for i in which:
-            loss = self.per_example(self._forward(point, self.x[i : i + 1]).double(), self.y[i : i + 1])
+            loss = self.per_example(self.forward(point, self.x[i : i + 1]).double(), self.y[i : i + 1])
             yield torch.autograd.grad(loss.sum(), point)[0]
 
     def logits_along(self, theta_P: Tensor, v_P: Tensor) -> tuple[Tensor, Tensor]:
@@ -197,7 +210,7 @@ class Risk:
         v_P = v_P.to(theta_P)
         with plain_attention():
             pairs = [
-                forward_mode(partial(self._outputs, x), theta_P, v_P) for x, _ in self.chunks(self._mine)
+                forward_mode(partial(self.forward, x=x), theta_P, v_P) for x, _ in self.chunks(self._mine)
             ]
         return self._stacked([f for f, _ in pairs]), self._stacked([u for _, u in pairs])
 
@@ -220,31 +233,18 @@ class Risk:
         point = theta_P.detach().clone().requires_grad_()
         mine = self._mine
         fits = mine.stop - mine.start <= self.chunk
-        kept = [self._slope(point, x, y) for x, y in self.chunks(mine)] if fits else []
 
-        def product(v_P: Tensor) -> Tensor:
-            total, v = torch.zeros_like(v_P), v_P.to(point)
-            for slope in kept if fits else (self._slope(point, x, y) for x, y in self.chunks(mine)):
-                if slope.requires_grad:  # else the slope is the same everywhere
-                    with autograd():
-                        total += torch.autograd.grad(slope, point, v, retain_graph=fits)[0]
-            return self.ranks.total(total)
+        def slopes() -> Iterator[Tensor]:
+            with plain_attention():
+                for x, y in self.chunks(mine):
+                    yield slope_of(self._share(point, x, y), point)
 
-        return product
+        product = products(slopes, point, fits)
+        return lambda v_P: self.ranks.total(product(v_P))
 
     def _share(self, point: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """What a chunk adds to the mean loss."""
-        share = self.per_example(self._forward(point, x).double(), y).sum() / len(self)
+        share = self.per_example(self.forward(point, x).double(), y).sum() / len(self)
         if not share.requires_grad:
             raise NoDerivative("autograd finds no way from the loss to the parameters: a no_grad, a detach?")
         return share
-
-    def _slope(self, point: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        """What a chunk adds to the gradient, (P,), open to another derivative."""
-        with plain_attention():
-            share = self._share(point, x, y)
-        with autograd():
-            slope = torch.autograd.grad(share, point, create_graph=True)[0]
-        if broken(slope):
-            raise NoDerivative("a step of the network is marked once_differentiable")
-        return slope

@@ -19,6 +19,19 @@ def cross_entropy(logits_NC: Tensor, y_N: Tensor) -> Tensor:
     return F.cross_entropy(logits_NC, y_N, reduction="none")
 
 
+TWO_LOGITS = "two centred logits of norm 1 are ±0.71, whatever the weights"
+
+
+def normalised(loss: PerExample) -> PerExample:
+    """The loss of logits that are centred and scaled to norm 1 per example."""
+
+    def of_normalised(logits_NC: Tensor, y_N: Tensor) -> Tensor:
+        centred = logits_NC - logits_NC.mean(1, keepdim=True)
+        return loss(centred / centred.norm(dim=1, keepdim=True).clamp_min(1e-30), y_N)
+
+    return of_normalised
+
+
 @dataclass(frozen=True)
 class Layout:
     """Names and shapes of the trainable parameters, in the order of the flat vector.

@@ -12,8 +12,8 @@ from torch import Tensor
 from gensweep.data.base import Data, Split
 from gensweep.geometry.box import BALLS, SPREAD, box_maximum
 from gensweep.geometry.noise import expected_rise, gaussian, uniform
-from gensweep.geometry.risk import TWO_LOGITS, Loss, Risk, normalised
-from gensweep.geometry.solution import Solution
+from gensweep.geometry.risk import Loss, Risk
+from gensweep.geometry.solution import TWO_LOGITS, Solution, normalised
 from gensweep.rng import Stream
 from gensweep.rows import Row, not_applicable
 

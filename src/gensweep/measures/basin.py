@@ -18,8 +18,8 @@ from gensweep.geometry.local_volume import LossRise, Splitting, gaussian_masses
 from gensweep.geometry.metric import METRICS, Metric
 from gensweep.geometry.radius import Crossings
 from gensweep.geometry.rays import Rays
-from gensweep.geometry.risk import TWO_LOGITS, Risk, SmoothLoss, normalised
-from gensweep.geometry.solution import Solution
+from gensweep.geometry.risk import Risk, SmoothLoss
+from gensweep.geometry.solution import TWO_LOGITS, Solution, normalised
 from gensweep.geometry.trace import trace
 from gensweep.geometry.volume import LN10, StarVolume, star_volume
 from gensweep.rng import Stream

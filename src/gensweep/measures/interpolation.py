@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from gensweep.blocks import remembered
 from gensweep.data.base import Data
 from gensweep.errors import InputError
 from gensweep.geometry.batch_norm import initial, mixed, statistics, stored
-from gensweep.geometry.risk import Buffers, Risk
+from gensweep.geometry.combinations import Combinations
+from gensweep.geometry.forward import Buffers
+from gensweep.geometry.maps import Statistics, scored
+from gensweep.geometry.risk import Risk
 from gensweep.geometry.solution import Solution
 from gensweep.rng import Stream
 from gensweep.rows import Row, not_applicable
-
-Weights = tuple[float, float]  # of this solution and of the other end; they add up to 1
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Interpolation:
                 "frozen weights, buffers or layers"
             )
 
-    def statistics(self, train: Risk, far: dict[str, Tensor]) -> Callable[[Tensor, Weights], Buffers]:
+    def statistics(self, train: Risk, far: dict[str, Tensor]) -> Statistics:
         """What stands in for the stored statistics at θ, where the ends have these weights."""
         if self.batch_norm == "interpolated":
             near = stored(train.model)
@@ -133,24 +133,19 @@ class Interpolation:
         risks: Mapping[str, Risk],
         theta_P: Tensor,
         other_P: Tensor,
-        buffers: Callable[[Tensor, Weights], Buffers],
+        buffers: Statistics,
     ) -> Iterator[Row]:
         """The measure for any losses, so that a test can put a bowl where the network goes."""
         losses: dict[str, list[float]] = {name: [] for name in risks}
-
-        def at(point_P: Tensor, weights: Weights) -> dict[str, tuple[float, float]]:
-            here = buffers(point_P, weights)
-            return {name: risk.loss_and_accuracy(point_P, here) for name, risk in risks.items()}
-
-        points = self.steps + 2 * self.beyond + 1
-        for step in range(-self.beyond, self.steps + self.beyond + 1):
-            # Not θ* + x·(θ_other − θ*): this way both ends are themselves, and the line mirrors exactly.
-            weights = (self.steps - step) / self.steps, step / self.steps
-            point_P = weights[0] * theta_P + weights[1] * other_P
-            for name, (loss, accuracy) in remembered(at, point_P, weights, total=points).items():
+        # Not θ* + x·(θ_other − θ*): this way both ends are themselves, and the line mirrors exactly.
+        steps = range(-self.beyond, self.steps + self.beyond + 1)
+        weights = [((self.steps - step) / self.steps, step / self.steps) for step in steps]
+        line = Combinations.of_all(torch.stack([theta_P, other_P]), weights)
+        for (_, x), here in zip(weights, scored(risks, line, buffers), strict=True):
+            for name, (loss, accuracy) in here.items():
                 losses[name].append(loss)
-                yield Row("loss", loss, split=name, x=weights[1])
-                yield Row("accuracy", accuracy, split=name, x=weights[1])
+                yield Row("loss", loss, split=name, x=x)
+                yield Row("accuracy", accuracy, split=name, x=x)
         for name, found in losses.items():
             yield Row("barrier", barrier(found[self.beyond : self.beyond + self.steps + 1]), split=name)
 

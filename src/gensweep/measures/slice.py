@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
+import torch
 
-from gensweep.blocks import remembered
 from gensweep.data.base import Data
 from gensweep.geometry.batch_norm import statistics
+from gensweep.geometry.combinations import Combinations
+from gensweep.geometry.maps import scored
 from gensweep.geometry.metric import li_direction
 from gensweep.geometry.risk import Risk
 from gensweep.geometry.solution import Solution
@@ -54,11 +55,10 @@ class Slice:
         buffers = statistics(self.batch_norm, risk)
         d = li_direction(solution.layout, solution.theta_P, rng.child("direction", 0))
 
-        def at(theta_P: Tensor) -> tuple[float, float]:
-            return risk.loss_and_accuracy(theta_P, buffers(theta_P))
-
-        for x in np.linspace(-self.span, self.span, self.points).tolist():
-            theta_P = solution.theta_P + x * d
-            loss, accuracy = remembered(at, theta_P, total=self.points)
+        grid = np.linspace(-self.span, self.span, self.points).tolist()
+        line = Combinations.of_all(torch.stack([solution.theta_P, d]), [(1.0, x) for x in grid])
+        found = scored({"train": risk}, line, lambda theta_P, c: buffers(theta_P))
+        for x, at in zip(grid, found, strict=True):
+            loss, accuracy = at["train"]
             yield Row("loss", loss, split="train", x=x)
             yield Row("accuracy", accuracy, split="train", x=x)

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
+import torch
 
-from gensweep.blocks import remembered
 from gensweep.data.base import Data
 from gensweep.geometry.batch_norm import statistics
+from gensweep.geometry.combinations import Combinations
+from gensweep.geometry.maps import scored
 from gensweep.geometry.metric import li_direction
 from gensweep.geometry.risk import Risk
 from gensweep.geometry.solution import Solution
@@ -51,13 +52,11 @@ class Surface:
         buffers = statistics(self.batch_norm, risk)
         d1, d2 = (li_direction(solution.layout, solution.theta_P, rng.child("direction", i)) for i in (0, 1))
 
-        def at(theta_P: Tensor) -> tuple[float, float]:
-            return risk.loss_and_accuracy(theta_P, buffers(theta_P))
-
         grid = np.linspace(-self.span, self.span, self.points).tolist()
-        for y in grid:
-            for x in grid:
-                theta_P = solution.theta_P + x * d1 + y * d2
-                loss, accuracy = remembered(at, theta_P, total=self.points**2)
-                yield Row("loss", loss, split="train", x=x, y=y)
-                yield Row("accuracy", accuracy, split="train", x=x, y=y)
+        places = [(1.0, x, y) for y in grid for x in grid]
+        plane = Combinations.of_all(torch.stack([solution.theta_P, d1, d2]), places)
+        found = scored({"train": risk}, plane, lambda theta_P, c: buffers(theta_P))
+        for (_, x, y), at in zip(places, found, strict=True):
+            loss, accuracy = at["train"]
+            yield Row("loss", loss, split="train", x=x, y=y)
+            yield Row("accuracy", accuracy, split="train", x=x, y=y)

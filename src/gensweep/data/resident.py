@@ -18,7 +18,8 @@ def resident(split: Split, data: Data, device: torch.device, dtype: torch.dtype)
     if data.mean is None or data.std is None:
         return (x.to(dtype) if x.is_floating_point() else x), y
     mean, std = normaliser(data, device, dtype)
-    return (x.to(dtype) - mean) / std, y
+    x = x.to(dtype) if x.is_floating_point() else x  # bytes take their type from the mean, without a copy
+    return (x - mean).div_(std), y
 
 
 def normaliser(data: Data, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -104,7 +104,7 @@ def folded(model: nn.Module) -> fx.GraphModule:
 def _fold(network: fx.GraphModule, node: fx.Node) -> None:
     source, norm = node.all_input_nodes[0], network.get_submodule(str(node.target))
     found = scale_and_shift(norm)
-    if found is None or not _takes(network, source, norm):
+    if found is None or not takes(network, source, norm):
         return
     scale, shift = found
     layer: Any = copy.deepcopy(network.get_submodule(str(source.target)))
@@ -117,7 +117,7 @@ def _fold(network: fx.GraphModule, node: fx.Node) -> None:
     network.graph.erase_node(node)
 
 
-def _takes(network: fx.GraphModule, source: fx.Node, norm: Any) -> bool:
+def takes(network: fx.GraphModule, source: fx.Node, norm: Any) -> bool:
     """Whether a batch norm can go into the layer before it."""
     if source.op != "call_module" or len(source.users) > 1:
         return False

@@ -83,11 +83,10 @@ class Risk:
         per_example: PerExample | None = None,
     ) -> None:
         self.model: nn.Module = solution.model.eval()
-        self.forward = Forward(self.model)
-        self.layout = self.forward.layout
         self.x, self.y = resident(split, data, solution.device, solution.theta_P.dtype)
-        self.chunk = chunk
-        self.per_example = per_example or solution.loss
+        self.forward = Forward(self.model, solution.theta_P, self.x)
+        self.layout = self.forward.layout
+        self.chunk, self.per_example = chunk, per_example or solution.loss
         self.piece = min(chunk, piece(self.model, partial(self.forward, solution.theta_P), self.x))
         self.ranks = current()
         mine = self.x[self._mine], self.y[self._mine]
@@ -116,8 +115,9 @@ class Risk:
         return self.ranks.gathered(self._outputs_of(self._mine, theta_P, buffers), len(self))
 
     def _outputs_of(self, part: slice, theta_P: Tensor, buffers: Buffers | None = None) -> Tensor:
-        outputs = [self.forward(theta_P, x, buffers) for x, _ in self.chunks(part)]
-        return torch.cat(outputs) if outputs else self.forward(theta_P, self.x[:1], buffers)[:0]
+        forward = self.forward.at(theta_P, buffers or {})
+        outputs = [forward(x) for x, _ in self.chunks(part)]
+        return torch.cat(outputs) if outputs else forward(self.x[:1])[:0]
 
     def losses(self, theta_P: Tensor) -> Tensor:
         """Loss of each example, float64 (N,)."""

@@ -28,11 +28,11 @@ from gensweep.data.corrupt import draw
 from gensweep.data.images import Images
 from gensweep.models.build import drawn
 from gensweep.models.mlp import MLP
+from gensweep.products import quick_products
 from gensweep.rng import Stream
 from gensweep.table.atomic import write_atomically
 from gensweep.train.fit import fit, quieten
 from gensweep.train.pool import Pool
-from gensweep.train.products import quick_products
 from gensweep.train.stack import Stack
 from gensweep.train.task import Protocol, Task
 

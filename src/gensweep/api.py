@@ -24,6 +24,7 @@ from gensweep.own.examples import of_arrays
 from gensweep.own.network import bare, copied, device_of, fingerprint, solution_of
 from gensweep.own.trial import tried
 from gensweep.own.words import described, said
+from gensweep.products import quick_products
 from gensweep.rng import Stream
 from gensweep.rows import QUANTITIES, Row, checked, not_applicable
 from gensweep.sweep.check import check, check_measures, coerced
@@ -193,7 +194,8 @@ def rows_of(name: str, measure: Measure, solution: Solution, data: Data, seed: i
     """The rows of one measure, on a copy of its own: a network may keep something of its forward passes."""
     stream = Stream(seed).child("measure", name)
     try:
-        return checked(name, measure(copied(solution), data, stream))
+        with quick_products():
+            return checked(name, measure(copied(solution), data, stream))
     except NoDerivative as obstacle:
         return [not_applicable(quantity, str(obstacle), split="train") for quantity in QUANTITIES[name]]
     except InputError:

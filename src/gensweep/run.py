@@ -17,6 +17,7 @@ from gensweep.geometry.batch_norm import reestimated
 from gensweep.geometry.reparametrise import reparametrised
 from gensweep.geometry.solution import Layout, Solution
 from gensweep.parts import check_places, load, network, part, protocol
+from gensweep.products import quick_products
 from gensweep.ranks import current
 from gensweep.rng import Stream
 from gensweep.rows import Row, checked
@@ -178,7 +179,7 @@ def measure(config, solution: Solution, data: Data, stored: Run, say) -> None:
         store = Store(Path(config["outputs"]))
         check_ends(name, settings, stored, store)
         estimate = part(settings)(**other_ends(settings, solution, store))
-        with kept_in(blocks(name, shard, stored)) as before:
+        with kept_in(blocks(name, shard, stored)) as before, quick_products():
             rows = checked(name, estimate(solution, data, Stream(MEASURE_SEED).child("measure", name)))
         seconds = time.monotonic() - started + before.earlier
         store_rows(stored, shard, rows, settings, seconds)

@@ -15,6 +15,7 @@ from gensweep.data.base import Data
 from gensweep.errors import Busy
 from gensweep.geometry.solution import Layout, Solution
 from gensweep.parts import load, network, protocol
+from gensweep.products import quick_products
 from gensweep.rng import Stream
 from gensweep.run import commit, end_diverged
 from gensweep.solutions import state
@@ -23,7 +24,6 @@ from gensweep.table.history import note_asked
 from gensweep.table.store import Run, Store
 from gensweep.train.fit import CHECKPOINT
 from gensweep.train.pool import Pool
-from gensweep.train.products import quick_products
 from gensweep.train.stack import End, Stack
 
 QUIET = 10.0  # seconds between two words on the progress; a hundred runs are a hundred files

@@ -3,8 +3,11 @@
 import pytest
 import torch
 
-from gensweep.train import products
-from gensweep.train.products import ROUNDED, off, quick_products
+from gensweep import products
+from gensweep.products import ROUNDED, off, quick_products
+
+BEFORE = torch.backends.mkldnn.matmul.fp32_precision
+GPU = torch.backends.cuda.matmul.fp32_precision
 
 
 def test_products_keep_the_rounding_of_float32():
@@ -18,16 +21,17 @@ def test_bfloat16_would_be_noticed():
     assert ((rough - exact).abs().max() / exact.abs().max()).item() > 10 * ROUNDED
 
 
-@pytest.mark.parametrize(("rounding", "inside"), [(1e-7, "medium"), (1e-3, "highest")])
+@pytest.mark.parametrize(("rounding", "inside"), [(1e-7, "bf16"), (1e-3, BEFORE)])
 def test_a_processor_that_rounds_more_is_left_as_it_was(monkeypatch, rounding, inside):
     monkeypatch.setattr(products, "off", lambda: rounding)
-    assert torch.get_float32_matmul_precision() == "highest"
     with quick_products():
-        assert torch.get_float32_matmul_precision() == inside
-    assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.backends.mkldnn.matmul.fp32_precision == inside
+        assert torch.backends.cuda.matmul.fp32_precision == GPU
+    assert torch.backends.mkldnn.matmul.fp32_precision == BEFORE
 
 
 def test_it_is_put_back_after_an_error_too():
     with pytest.raises(RuntimeError, match="mine"), quick_products():
         raise RuntimeError("mine")
+    assert torch.backends.mkldnn.matmul.fp32_precision == BEFORE
     assert torch.get_float32_matmul_precision() == "highest"

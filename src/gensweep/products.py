@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -15,18 +16,20 @@ def quick_products() -> Iterator[None]:
     """While it lasts, float32 matrices are multiplied by oneDNN where that rounds as float32 does.
 
     PyTorch's own choice, MKL, takes its slower kernels on processors of other makers. The switch permits
-    bfloat16 too, which only processors with a matrix unit take up: there it is put back at once.
+    bfloat16 too, which only processors with a matrix unit take up: there it is put back at once. GPUs have
+    switches of their own, which stay as they are.
 
     Error: That of float32 products, in another order of summation.
     """
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
+    cpu: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = cpu.fp32_precision
+    cpu.fp32_precision = "bf16"
     try:
         if off() > ROUNDED:
-            torch.set_float32_matmul_precision(before)
+            cpu.fp32_precision = before
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        cpu.fp32_precision = before
 
 
 def off() -> float:

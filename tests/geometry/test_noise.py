@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from gensweep.geometry.noise import expected_rise, gaussian, rises, uniform
+from gensweep.geometry.noise import expected_rise, expected_rises, gaussian, rises, rises_at, uniform
 from gensweep.known import Bowl
 from gensweep.rng import Stream
 
@@ -50,3 +50,20 @@ def test_mirrored_draws_are_opposite():
     found = rises(Slope([0.0, 0.0, 0.0]), ZERO, ONE, Stream(0), 3, mirror=True)
     assert found[:, 0] == pytest.approx(-found[:, 1])
     assert found[:, :1] == pytest.approx(rises(Slope([0.0, 0.0, 0.0]), ZERO, ONE, Stream(0), 3))
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_scales_share_their_draws(monkeypatch, mirror):
+    monkeypatch.setattr("gensweep.geometry.noise.BLOCK", 6)  # two draws of three numbers
+    loss = Slope(H.tolist())
+    found = rises_at(loss, ONE, ONE, (0.5, 2.0), Stream(0), 5, mirror=mirror)
+    for rise_K, scale in zip(found, (0.5, 2.0), strict=True):
+        assert rise_K == pytest.approx(rises(loss, ONE, scale * ONE, Stream(0), 5, mirror=mirror), rel=1e-12)
+
+
+def test_every_scale_decides_for_itself_whether_pairs_pay():
+    loss, scales = Bowl(H.tolist()), (1e-4, 1.0)
+    found = expected_rises(loss, 0.1 * ONE, ONE, scales, Stream(0), 40)
+    assert loss.calls == 2 * 10 + 1 + 40 + 1 + 40 + 1
+    for pair, scale in zip(found, scales, strict=True):
+        assert pair == pytest.approx(expected_rise(loss, 0.1 * ONE, scale * ONE, Stream(0), 40), rel=1e-6)

@@ -30,8 +30,8 @@ def problem():
 def test_noise_that_loses_a_tenth():
     """An example is lost with probability 2Φ(−1/σ), which is 0.1 at σ = 1/1.6449."""
     theta = torch.zeros(2000, dtype=torch.float64)
-    accuracy = lambda theta_P: (theta_P.abs() < 1).double().mean().item()  # noqa: E731
-    found = tolerated_noise(accuracy, theta, lambda sigma: sigma * torch.ones_like(theta), Stream(0))
+    accuracies = lambda points: np.array([(p.abs() < 1).double().mean().item() for p in points])  # noqa: E731
+    found = tolerated_noise(accuracies, theta, lambda sigma: sigma * torch.ones_like(theta), Stream(0))
     assert found.low <= 1 / 1.6448536 <= found.high <= 1.1 * found.low
 
 

@@ -22,7 +22,8 @@ def curve(loss, theta, **settings):
 
 def sigma(accuracy, dims, seed=0):
     theta = torch.zeros(dims, dtype=torch.float64)
-    return {r.quantity: r for r in checked("expected_sharpness", tolerated(accuracy, theta, Stream(seed)))}
+    rows = tolerated(lambda points: np.array([accuracy(p) for p in points]), theta, Stream(seed))
+    return {r.quantity: r for r in checked("expected_sharpness", rows)}
 
 
 def steps(width):

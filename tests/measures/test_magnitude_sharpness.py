@@ -50,8 +50,8 @@ def measured(solution, data, seed=0, **settings):
 def interval(floor, w, seed=0):
     """σ' where example i is weight i and right while that is positive."""
     theta = torch.tensor(w, dtype=torch.float64)
-    accuracy = lambda theta_P: (theta_P > 0).double().mean().item()  # noqa: E731
-    return MagnitudeSharpness(floor=floor).noise(accuracy, theta, Stream(seed))
+    accuracies = lambda points: np.array([(p > 0).double().mean().item() for p in points])  # noqa: E731
+    return MagnitudeSharpness(floor=floor).noise(accuracies, theta, Stream(seed))
 
 
 @pytest.mark.parametrize("floor", [0.0, 0.8])

@@ -11,7 +11,7 @@ from gensweep.cli import main
 from gensweep.geometry import volume
 from gensweep.geometry.ellipsoid import Ellipsoid
 from gensweep.geometry.lanczos import lanczos
-from gensweep.geometry.noise import expected_rise, mean_and_stderr
+from gensweep.geometry.noise import expected_rises, mean_and_stderr
 from gensweep.geometry.risk import Risk
 from gensweep.geometry.tolerance import tolerated_noise
 from gensweep.geometry.trace import trace
@@ -91,12 +91,12 @@ def halved(sample):
     return mean, stderr / 2
 
 
-def squared(loss, theta_P, spread_P, *rest):
-    return expected_rise(loss, theta_P, spread_P**2, *rest)
+def squared(loss, theta_P, spread_P, scales, *rest):
+    return expected_rises(loss, theta_P, spread_P**2, [scale**2 for scale in scales], *rest)
 
 
-def squared_too(accuracy, theta_P, spread, rng):
-    return tolerated_noise(accuracy, theta_P, lambda scale: spread(scale) ** 2, rng)
+def squared_too(accuracies, theta_P, spread, rng):
+    return tolerated_noise(accuracies, theta_P, lambda scale: spread(scale) ** 2, rng)
 
 
 class Uncentred(Risk):
@@ -145,7 +145,7 @@ FAULTS = {  # what is broken, by what, and the line that says so
     ),
     "σ² for σ": (
         expected_sharpness,
-        "expected_rise",
+        "expected_rises",
         squared,
         "expected_sharpness.expected_sharpness on a bowl, n = 100: WRONG",
     ),

@@ -67,17 +67,17 @@ def plain_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fast)
 
 
-def slope_of(share: Tensor, point: Tensor) -> Tensor:
+def slope(share: Tensor, point: Tensor) -> Tensor:
     """The gradient of a part of the loss, (P,), open to another derivative.
 
     Raises:
         NoDerivative: A step of it can be differentiated once at most.
     """
     with autograd():
-        slope = torch.autograd.grad(share, point, create_graph=True)[0]
-    if broken(slope):
+        found = torch.autograd.grad(share, point, create_graph=True)[0]
+    if broken(found):
         raise NoDerivative("a step of the network is marked once_differentiable")
-    return slope
+    return found
 
 
 def products(slopes: Callable[[], Iterator[Tensor]], point: Tensor, keep: bool) -> Callable[[Tensor], Tensor]:
@@ -92,10 +92,10 @@ def products(slopes: Callable[[], Iterator[Tensor]], point: Tensor, keep: bool) 
 
     def product(v_P: Tensor) -> Tensor:
         total, v = torch.zeros_like(v_P), v_P.to(point)
-        for slope in kept if keep else slopes():
-            if slope.requires_grad:  # else the slope is the same everywhere
+        for part in kept if keep else slopes():
+            if part.requires_grad:  # else the slope is the same everywhere
                 with autograd():
-                    total += torch.autograd.grad(slope, point, v, retain_graph=keep)[0]
+                    total += torch.autograd.grad(part, point, v, retain_graph=keep)[0]
         return total
 
     return product

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gensweep.geometry.combinations import Combinations
 from gensweep.geometry.risk import Loss
 from gensweep.rng import Stream
 
 Law = Callable[[Stream, Tensor], Tensor]
+BLOCK = 2**26  # scalars of draws held at a time
 PILOT = 5  # pairs that decide whether pairs pay: 10 losses, a tenth of the usual number of draws
 
 
@@ -35,28 +37,62 @@ def rises(
     law: Law = gaussian,
     mirror: bool = False,
 ) -> np.ndarray:
-    """L(θ + spread ∘ z_k) − L(θ) of each draw z_k, nats, (K, 1); with ``mirror`` also at −z_k, (K, 2).
+    """`rises_at` the scale 1 alone, (K, 1); with ``mirror`` (K, 2)."""
+    return rises_at(loss, theta_P, spread_P, (1.0,), rng, draws, law, mirror)[0]
+
+
+def rises_at(
+    loss: Loss,
+    theta_P: Tensor,
+    spread_P: Tensor,
+    scales: Sequence[float],
+    rng: Stream,
+    draws: int,
+    law: Law = gaussian,
+    mirror: bool = False,
+) -> np.ndarray:
+    """L(θ + s·spread ∘ z_k) − L(θ) of each draw z_k, nats, (S, K, 1); with ``mirror`` at −z_k too, (S, K, 2).
 
     Args:
         loss: Any loss.
         theta_P: Where the noise is added.
-        spread_P: Its standard deviation (Gaussian) or half-width (uniform) per parameter.
+        spread_P: Its standard deviation (Gaussian) or half-width (uniform) per parameter, at the scale 1.
+        scales: The S scales s.
         rng: Draw k has a stream of its own, so that more draws leave the first ones alone, and one
-            stream gives the same z at every spread.
+            stream gives the same z at every scale and spread.
         draws: Number of draws K.
         law: ``gaussian`` or ``uniform``.
         mirror: Whether each draw is followed by its opposite.
     """
-    signs = (1, -1) if mirror else (1,)
-    steps = (spread_P * law(rng.child("draw", k), theta_P) for k in range(draws))
-    found = loss.many(theta_P + sign * step for step in steps for sign in signs)
-    return found.reshape(draws, len(signs)) - loss(theta_P)
+    signed = [sign * scale for scale in scales for sign in ((1, -1) if mirror else (1,))]
+    block, parts = max(1, BLOCK // len(theta_P)), [np.zeros((0, len(scales), len(signed) // len(scales)))]
+    for first in range(0, draws, block):
+        here = range(first, min(first + block, draws))
+        steps = (spread_P * law(rng.child("draw", k), theta_P) for k in here)
+        vectors_JP = torch.stack([theta_P, *steps])
+        c_KT = torch.tensor([[1.0, c] for _ in here for c in signed], dtype=torch.float64)
+        which_KT = torch.tensor([[0, 1 + k] for k in range(len(here)) for _ in signed])
+        parts.append(loss.many(Combinations(vectors_JP, c_KT, which_KT)).reshape(len(here), len(scales), -1))
+    return np.concatenate(parts).transpose(1, 0, 2) - loss(theta_P)
 
 
 def expected_rise(
     loss: Loss, theta_P: Tensor, spread_P: Tensor, rng: Stream, draws: int, law: Law = gaussian
 ) -> tuple[float, float]:
-    """The mean rise over the noise and its standard error, nats, from ``draws`` losses.
+    """`expected_rises` at the scale 1 alone."""
+    return expected_rises(loss, theta_P, spread_P, (1.0,), rng, draws, law)[0]
+
+
+def expected_rises(
+    loss: Loss,
+    theta_P: Tensor,
+    spread_P: Tensor,
+    scales: Sequence[float],
+    rng: Stream,
+    draws: int,
+    law: Law = gaussian,
+) -> list[tuple[float, float]]:
+    """The mean rise over the noise and its standard error at each scale, nats, from ``draws`` losses each.
 
     A pair ±z removes what is odd in z from the mean, and spends two losses on what is even. So pairs
     pay exactly where the odd part varies more than the even one: close to θ, where the slope rules.
@@ -64,11 +100,17 @@ def expected_rise(
 
     Error: ``stderr`` over draws, or over the means of pairs.
     """
-    pilot = rises(loss, theta_P, spread_P, rng.child("pilot"), PILOT, law, mirror=True)
+    pilot_SK2 = rises_at(loss, theta_P, spread_P, scales, rng.child("pilot"), PILOT, law, mirror=True)
     with np.errstate(invalid="ignore"):
-        pairs_pay = bool(np.diff(pilot, axis=1).var() > pilot.sum(1).var())
-    found = rises(loss, theta_P, spread_P, rng, draws // 2 if pairs_pay else draws, law, mirror=pairs_pay)
-    return mean_and_stderr(found.mean(1))
+        pairs_pay_S = np.diff(pilot_SK2, axis=2).var(axis=(1, 2)) > pilot_SK2.sum(2).var(1)
+    found: dict[int, tuple[float, float]] = {}
+    for pairs in (True, False):
+        chosen = np.flatnonzero(pairs_pay_S == pairs).tolist()
+        if chosen:
+            count, some = draws // 2 if pairs else draws, [scales[s] for s in chosen]
+            sample = rises_at(loss, theta_P, spread_P, some, rng, count, law, mirror=pairs).mean(2)
+            found |= {s: mean_and_stderr(row) for s, row in zip(chosen, sample, strict=True)}
+    return [found[s] for s in range(len(scales))]
 
 
 def mean_and_stderr(sample: np.ndarray) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from gensweep.geometry.derivative import (
     forward_mode,
     plain_attention,
     products,
-    slope_of,
+    slope,
 )
 from gensweep.geometry.forward import Buffers, Forward
 from gensweep.geometry.perceptrons import perceptrons
@@ -147,6 +147,10 @@ class Risk:
         mine = [self._alone(t) if i % world == rank else (0.0, 0.0) for i, t in enumerate(thetas)]
         return self.ranks.total(torch.tensor(mine, dtype=torch.float64).view(-1, 2)).numpy()
 
+    def accuracies(self, thetas: Iterable[Tensor]) -> np.ndarray:
+        """Fraction classified right at each point, float64 (K,)."""
+        return self.scores(thetas)[:, 1]
+
     @property
     def together(self) -> int:
         """How many combinations are best asked for at once, about a second of work; 1 where each is alone."""
@@ -237,7 +241,7 @@ class Risk:
         def slopes() -> Iterator[Tensor]:
             with plain_attention():
                 for x, y in self.chunks(mine):
-                    yield slope_of(self._share(point, x, y), point)
+                    yield slope(self._share(point, x, y), point)
 
         product = products(slopes, point, fits)
         return lambda v_P: self.ranks.total(product(v_P))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -20,27 +20,28 @@ START = 0.1  # first scale of a search
 RTOL = 0.1  # width of its interval
 ROUNDING = 1e-9  # of a fraction of examples
 
+# points (P,) -> fraction classified right at each, (K,)
+Accuracies = Callable[[Iterable[Tensor]], np.ndarray]
 Spread = Callable[[float], Tensor]  # scale -> standard deviation or half-width per parameter, (P,)
 
 
-def tolerated_noise(
-    accuracy: Callable[[Tensor], float], theta_P: Tensor, spread: Spread, rng: Stream
-) -> Interval:
+def tolerated_noise(accuracies: Accuracies, theta_P: Tensor, spread: Spread, rng: Stream) -> Interval:
     """The largest scale at which Gaussian noise lowers the accuracy by at most a tenth on average.
 
     Args:
-        accuracy: Fraction classified right at any parameters.
+        accuracies: Fraction classified right at any points.
         theta_P: Where the noise is added.
         spread: Its standard deviation at a scale; grows with it.
         rng: Draw k has a stream of its own; all scales share their draws.
 
     Error: That of `certified_crossing`. The drop is taken to grow with the scale.
     """
-    base = accuracy(theta_P)
+    (base,) = accuracies([theta_P])
 
     def drops(scale: float, draws: range) -> np.ndarray:
+        spread_P = spread(scale)
         noise = (gaussian(rng.child("draw", k), theta_P) for k in draws)
-        return np.array([base - accuracy(theta_P + spread(scale) * z) for z in noise])
+        return base - accuracies(theta_P + spread_P * z for z in noise)
 
     return certified_crossing(drops, ACCURACY_DROP, START, RTOL)
 

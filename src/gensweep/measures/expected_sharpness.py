@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from gensweep.data.base import Data
-from gensweep.geometry.noise import expected_rise
+from gensweep.geometry.noise import expected_rises
 from gensweep.geometry.risk import Loss, Risk
 from gensweep.geometry.solution import Solution
-from gensweep.geometry.tolerance import ACCURACY_DROP, middle, tolerated_noise
+from gensweep.geometry.tolerance import ACCURACY_DROP, Accuracies, middle, tolerated_noise
 from gensweep.rng import Stream
 from gensweep.rows import Row, not_applicable
 
@@ -36,7 +36,7 @@ class ExpectedSharpness:
 
     Args:
         scales: Noise scales α, geometric; each stands in ``x``. They share their draws.
-        draws: Losses per scale; as ± pairs where those pay (`expected_rise`).
+        draws: Losses per scale; as ± pairs where those pay (`expected_rises`).
         tolerated: Whether to search for σ too, which costs more than all the rest.
 
     Cost: draws F per scale, and the accuracies of the search for σ, which ``evaluations`` counts.
@@ -67,15 +67,14 @@ class ExpectedSharpness:
         risk = Risk(solution, data.train, data)
         yield from self.curve(risk, solution.theta_P, rng)
         if self.tolerated:
-            yield from tolerated(lambda p: risk.loss_and_accuracy(p)[1], solution.theta_P, rng.child("sigma"))
+            yield from tolerated(risk.accuracies, solution.theta_P, rng.child("sigma"))
 
     def curve(self, loss: Loss, theta_P: Tensor, rng: Stream) -> Iterator[Row]:
         """Both axes of the curve over α, for any loss, so that a test can put a bowl there."""
-        passed = []
-        for scale in sorted(self.scales):
-            sigma_P = scale * (10 * theta_P.abs() + 1)
-            rise, stderr = expected_rise(loss, theta_P, sigma_P, rng, self.draws)
-            kl = (theta_P.double() / sigma_P.double()).square().sum().item() / 2
+        passed, scales, unit_P = [], sorted(self.scales), 10 * theta_P.abs() + 1
+        found = expected_rises(loss, theta_P, unit_P, scales, rng, self.draws)
+        for scale, (rise, stderr) in zip(scales, found, strict=True):
+            kl = (theta_P.double() / (scale * unit_P).double()).square().sum().item() / 2
             passed.append((rise, stderr, kl))
             yield Row("expected_sharpness", rise, stderr, split="train", x=scale)
             yield Row("kl", kl, x=scale)
@@ -105,9 +104,9 @@ def where_it_rises(passed: Sequence[tuple[float, float, float]]) -> Row:
     return Row("kl_at_sharpness", kl, math.nan, "train", x=RISE, status="censored", reason=reason)
 
 
-def tolerated(accuracy: Callable[[Tensor], float], theta_P: Tensor, rng: Stream) -> Iterator[Row]:
+def tolerated(accuracies: Accuracies, theta_P: Tensor, rng: Stream) -> Iterator[Row]:
     """The largest σ that costs at most a tenth of the examples, for any accuracy."""
-    base = accuracy(theta_P)
+    (base,) = accuracies([theta_P])
     names = ("pac_bayes_sigma", "pac_bayes_sigma_low", "pac_bayes_sigma_high")
     if base <= ACCURACY_DROP:
         for name in names:
@@ -115,7 +114,7 @@ def tolerated(accuracy: Callable[[Tensor], float], theta_P: Tensor, rng: Stream)
                 name, f"the accuracy, {base:.3g}, cannot drop by {ACCURACY_DROP}", split="train"
             )
         return
-    found = tolerated_noise(accuracy, theta_P, lambda sigma: sigma * torch.ones_like(theta_P), rng)
+    found = tolerated_noise(accuracies, theta_P, lambda sigma: sigma * torch.ones_like(theta_P), rng)
     value, stderr, flag = middle(found, "σ")
     high = found.high if math.isfinite(found.high) else math.nan
     for name, number, error in zip(names, (value, found.low, high), (stderr, 0.0, 0.0), strict=True):

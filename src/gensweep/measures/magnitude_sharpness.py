@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from gensweep.data.base import Data
 from gensweep.geometry.certify import Interval
 from gensweep.geometry.risk import Risk
 from gensweep.geometry.solution import Solution
-from gensweep.geometry.tolerance import ACCURACY_DROP, Ascents, middle, tolerated_noise
+from gensweep.geometry.tolerance import ACCURACY_DROP, Accuracies, Ascents, middle, tolerated_noise
 from gensweep.rng import Stream
 from gensweep.rows import Row, not_applicable
 
@@ -75,19 +75,19 @@ class MagnitudeSharpness:
             for name in (*NOISE, *BOX, *BOUNDS):
                 yield not_applicable(name, reason, split="train")
             return
-        noise = self.noise(lambda p: risk.loss_and_accuracy(p)[1], solution.theta_P, rng.child("sigma"))
+        noise = self.noise(risk.accuracies, solution.theta_P, rng.child("sigma"))
         yield from interval_rows(NOISE, noise, *middle(noise, "σ'"))
         yield Row("evaluations", noise.evaluations, split="train")
         yield from self.bounds(solution, noise, len(risk))
         yield from self.box(risk, solution.theta_P, rng.child("alpha"))
 
-    def noise(self, accuracy: Callable[[Tensor], float], theta_P: Tensor, rng: Stream) -> Interval:
+    def noise(self, accuracies: Accuracies, theta_P: Tensor, rng: Stream) -> Interval:
         """The interval of σ', for any accuracy."""
 
         def spread(sigma: float) -> Tensor:
             return (sigma**2 * theta_P.square() + self.floor**2).sqrt()
 
-        return tolerated_noise(accuracy, theta_P, spread, rng)
+        return tolerated_noise(accuracies, theta_P, spread, rng)
 
     def box(self, risk: Risk, theta_P: Tensor, rng: Stream) -> Iterator[Row]:
         """The rows of α'."""

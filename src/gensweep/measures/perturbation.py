@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gensweep.data.base import Data
-from gensweep.geometry.noise import mean_and_stderr, rises
+from gensweep.geometry.noise import mean_and_stderr, rises_at
 from gensweep.geometry.risk import Loss, Risk
 from gensweep.geometry.solution import Solution
 from gensweep.rng import Stream
@@ -56,9 +56,10 @@ class Perturbation:
     def alter(self, loss: Loss, theta_P: Tensor, rng: Stream) -> Iterator[Row]:
         """The measure for any loss, so that a test can put a bowl where the network goes."""
         units = {"loss_rise": torch.ones_like(theta_P), "relative_loss_rise": theta_P.abs()}
-        for scale in np.atleast_1d(self.scale).tolist():
-            for quantity, unit_P in units.items():
-                found = rises(loss, theta_P, scale * unit_P, rng, self.draws)[:, 0]
-                for k, rise in enumerate(found.tolist()):
+        scales = np.atleast_1d(self.scale).tolist()
+        for quantity, unit_P in units.items():
+            found_SK1 = rises_at(loss, theta_P, unit_P, scales, rng, self.draws)
+            for scale, found_K in zip(scales, found_SK1[..., 0], strict=True):
+                for k, rise in enumerate(found_K.tolist()):
                     yield Row(quantity, rise, split="train", index=k, x=scale)
-                yield Row(f"mean_{quantity}", *mean_and_stderr(found), split="train", x=scale)
+                yield Row(f"mean_{quantity}", *mean_and_stderr(found_K), split="train", x=scale)

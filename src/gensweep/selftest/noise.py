@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -90,11 +90,11 @@ def tolerance(n: int):
     """An example is lost when its parameter has moved by 1, with probability 2Φ(−1/σ)."""
     truth = -1 / norm.ppf(ACCURACY_DROP / 2)
 
-    def accuracy(theta_P: Tensor) -> float:
-        return (theta_P.abs() < 1).double().mean().item()
+    def accuracies(points: Iterable[Tensor]) -> np.ndarray:
+        return np.array([(theta_P.abs() < 1).double().mean().item() for theta_P in points])
 
     def answers(loss: Counted, rng: Stream) -> Iterator[Answer]:
-        for row in tolerated(accuracy, torch.zeros(n, dtype=torch.float64), rng):
+        for row in tolerated(accuracies, torch.zeros(n, dtype=torch.float64), rng):
             if row.quantity == "pac_bayes_sigma":
                 yield Answer(row, float(truth), by_interval)
 

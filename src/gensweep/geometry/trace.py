@@ -64,7 +64,7 @@ def trace(hessian: Hessian, rng: Stream) -> Trace:
 
 
 def _sketch(hessian: Hessian, rng: Stream) -> Tensor:
-    """An orthonormal basis of the images of a few random vectors, (S, P); rows of 0 where there are no more."""
+    """An orthonormal basis of the images of a few random vectors, (S, P); rows of 0 fill it up."""
     n = len(hessian)
     basis_SP = torch.zeros(min(SKETCH, max(1, HELD // n)), n, dtype=torch.float64, device=hessian.like.device)
     for s in range(len(basis_SP)):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from lightning import Callback
+from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader, TensorDataset
 
 from gensweep.data.base import Data, Source
@@ -35,10 +35,13 @@ from gensweep.train.fit import fit, quieten
 from gensweep.train.pool import Pool
 from gensweep.train.stack import Stack
 from gensweep.train.task import Protocol, Task
+from ratios import quartiles
 
 ROUNDS, STEPS, BATCH = 7, 150, 128
 SHARED, OWN = 100, 8  # networks in a stack; with data of their own, a sweep puts no more into one
-FIRST = "Lightning, our Task"
+FIRST, PLAIN = "Lightning, our Task", "plain PyTorch loop"
+BARE, LOGGED = "Lightning, bare, DataLoader", "Lightning, logging, DataLoader"
+STACK, OWN_STACK = f"stack of {SHARED}, one order", f"stack of {OWN}, own data"
 
 
 def sgd(parameters: Iterable[Any]) -> torch.optim.Optimizer:
@@ -122,6 +125,35 @@ def bare(x: torch.Tensor, y: torch.Tensor) -> float:
     return clock.seconds / STEPS
 
 
+class Logged(Bare):
+    """The same, with a loss and an accuracy logged at every step."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        """The loss."""
+        logits = self.model(batch[0])
+        loss = F.cross_entropy(logits, batch[1])
+        self.log("loss", loss)
+        self.log("accuracy", (logits.argmax(1) == batch[1]).float().mean())
+        return loss
+
+
+def logged(x: torch.Tensor, y: torch.Tensor) -> float:
+    """Lightning with a DataLoader, a CSV logger and checkpoints, as most people run it."""
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = lightning.Trainer(
+            accelerator="cpu",
+            max_epochs=2,
+            callbacks=[clock],
+            logger=CSVLogger(folder),
+            default_root_dir=folder,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(Logged(), DataLoader(TensorDataset(x, y), BATCH, shuffle=True))
+    return clock.seconds / STEPS
+
+
 def plain(x: torch.Tensor, y: torch.Tensor) -> float:
     """PyTorch alone, on tensors that stay where they are."""
     model = network(0)
@@ -146,39 +178,41 @@ def stacked(pool: Pool, size: int, quick: bool = True) -> float:
     return (time.process_time() - began) / STEPS / size
 
 
-def quartiles(values: list[float]) -> tuple[float, float, float]:
-    """The three of them."""
-    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
-    return low, middle, high
+def measured(rounds: int) -> list[dict[str, float]]:
+    """Milliseconds of processor time per network and update, each way of each round."""
+    _, whole = source()
+    one = data(whole, 0)
+    shared, own = Pool.of([one], torch.float32), Pool.of((data(whole, s) for s in range(OWN)), torch.float32)
+    x, y = shared.x[shared.clean[0][0]].view(-1, 1, 28, 28), shared.clean[0][1]
+    ways: dict[str, Callable[[], float]] = {
+        FIRST: functools.partial(ours, one),
+        BARE: functools.partial(bare, x, y),
+        LOGGED: functools.partial(logged, x, y),
+        PLAIN: functools.partial(plain, x, y),
+        STACK: functools.partial(stacked, shared, SHARED),
+        f"{STACK}, MKL": functools.partial(stacked, shared, SHARED, False),
+        OWN_STACK: functools.partial(stacked, own, OWN),
+    }
+    found = []
+    for i in range(rounds):
+        order = list(ways) if i % 2 else list(reversed(ways))
+        taken = {way: 1e3 * ways[way]() for way in order}
+        found.append({way: taken[way] for way in ways})
+    return found
 
 
 def main() -> None:
     """Print the table."""
     torch.set_num_threads(1)
     quieten()
-    name, whole = source()
-    one = data(whole, 0)
-    shared, own = Pool.of([one], torch.float32), Pool.of((data(whole, s) for s in range(OWN)), torch.float32)
-    x, y = shared.x[shared.clean[0][0]].view(-1, 1, 28, 28), shared.clean[0][1]
-    ways: dict[str, Callable[[], float]] = {
-        FIRST: functools.partial(ours, one),
-        "Lightning, bare, DataLoader": functools.partial(bare, x, y),
-        "plain PyTorch loop": functools.partial(plain, x, y),
-        f"stack of {SHARED}, one order": functools.partial(stacked, shared, SHARED),
-        f"stack of {SHARED}, one order, MKL": functools.partial(stacked, shared, SHARED, False),
-        f"stack of {OWN}, own data": functools.partial(stacked, own, OWN),
-    }
-    rounds = []
-    for i in range(ROUNDS):
-        order = list(ways) if i % 2 else list(reversed(ways))
-        rounds.append({way: 1e3 * ways[way]() for way in order})
-    print(f"{name}, {STEPS} updates of {BATCH}, {ROUNDS} rounds, median (quartiles), one thread\n")
+    rounds = measured(ROUNDS)
+    print(f"{source()[0]}, {STEPS} updates of {BATCH}, {ROUNDS} rounds, median (quartiles), one thread\n")
     print("| way | ms of CPU per network and update | times our Task | times bare Lightning |")
     print("|---|---|---|---|")
-    for way in ways:
+    for way in rounds[0]:
         low, middle, high = quartiles([r[way] for r in rounds])
         cells = [f"{middle:.3f} ({low:.3f}–{high:.3f})"]
-        for base in list(ways)[:2]:
+        for base in (FIRST, BARE):
             low, middle, high = quartiles([r[base] / r[way] for r in rounds])
             cells.append(f"{middle:.1f} ({low:.1f}–{high:.1f})")
         print(f"| {way} | {' | '.join(cells)} |")

@@ -14,6 +14,7 @@ from gensweep.geometry.risk import Product
 from gensweep.rng import Stream
 
 RESTARTS = 10  # of eigsh; what has not settled by then is flagged
+TOL = 1e-4  # residual over |λ| at which an eigenvalue has settled
 FLOOR = 1e-3  # of the largest |λ|: an eigenvalue smaller than this is judged as if it had this size
 
 
@@ -89,12 +90,17 @@ def lanczos(hessian: Hessian, start_P: Tensor, steps: int) -> Ritz:
     Source: Golub & Welsch 1969 for the weights; Ghorbani et al. 2019 (1901.10159) for Hessians.
     """
     _, diagonal, beside = _krylov(hessian, start_P, steps)
-    values_M, vectors_MM = eigh_tridiagonal(diagonal, beside[:-1])
-    return Ritz(values_M, vectors_MM[0] ** 2, beside[-1] * np.abs(vectors_MM[-1]))
+    values_M, vectors_MM, residuals_M = _ritz(diagonal, beside)
+    return Ritz(values_M, vectors_MM[0] ** 2, residuals_M)
 
 
-def _krylov(hessian: Hessian, start_P: Tensor, steps: int) -> tuple[Tensor, list[float], list[float]]:
-    """An orthonormal basis (M, P) in which H is tridiagonal, its diagonal, and what lies beside it."""
+def _krylov(
+    hessian: Hessian, start_P: Tensor, steps: int, count: int = 0
+) -> tuple[Tensor, list[float], list[float]]:
+    """An orthonormal basis (M, P) in which H is tridiagonal, its diagonal, and what lies beside it.
+
+    With a ``count``, it ends as soon as so many of the largest Ritz values have settled.
+    """
     basis_MP = torch.zeros(min(steps, len(hessian)), len(hessian), dtype=torch.float64, device=start_P.device)
     basis_MP[0] = start_P / start_P.norm()
     diagonal: list[float] = []
@@ -105,11 +111,27 @@ def _krylov(hessian: Hessian, start_P: Tensor, steps: int) -> tuple[Tensor, list
         for _ in range(2):
             image = image - basis_MP[: m + 1].T @ (basis_MP[: m + 1] @ image)
         beside.append(image.norm().item())
-        if beside[-1] <= 1e-12 * np.abs(diagonal + beside[:-1]).max():
+        if beside[-1] <= 1e-12 * np.abs(diagonal + beside[:-1]).max() or _settled(diagonal, beside, count):
             break
         if m + 1 < len(basis_MP):
             basis_MP[m + 1] = image / beside[-1]
     return basis_MP[: len(diagonal)], diagonal, beside
+
+
+def _settled(diagonal: list[float], beside: list[float], count: int) -> bool:
+    """Whether the residuals of the ``count`` largest Ritz values are small; never when none are asked for."""
+    if not 0 < count <= len(diagonal):
+        return False
+    values_M, residuals_M = _ritz(diagonal, beside)[::2]
+    scale = np.abs(values_M).max()
+    pairs = zip(residuals_M[-count:].tolist(), values_M[-count:].tolist(), strict=True)
+    return all(relative(residual, value, scale) <= TOL for residual, value in pairs)
+
+
+def _ritz(diagonal: list[float], beside: list[float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ritz values, ascending, their vectors in the basis, in columns, and their residuals."""
+    values_M, vectors_MM = eigh_tridiagonal(diagonal, beside[:-1])
+    return values_M, vectors_MM, beside[-1] * np.abs(vectors_MM[-1])
 
 
 def ritz_vectors(hessian: Hessian, count: int, rng: Stream) -> tuple[np.ndarray, Tensor]:
@@ -133,30 +155,45 @@ def ritz_vectors(hessian: Hessian, count: int, rng: Stream) -> tuple[np.ndarray,
 def largest(hessian: Hessian, count: int, rng: Stream) -> tuple[np.ndarray, np.ndarray]:
     """The ``count`` largest eigenvalues, descending, and the residual ‖Hu − λu‖ of each.
 
-    A matrix no larger than twice the Krylov space is written out and solved whole.
+    One Lanczos run that ends when they have settled, which saves the products of a restart and those of the
+    residuals; where 2·max(20, 2·count + 10) products are not enough, restarts from the vectors that it
+    found. A matrix no larger than that is written out and solved whole.
 
     Error: Exact to the residual. If the restarts are not enough, the values are Ritz values, which are
-    too small, and their residuals say so.
+    too small, and their residuals say so. Of an eigenvalue that occurs more than once, copies may be missing.
 
-    Source: Implicitly restarted Lanczos, as in `scipy.sparse.linalg.eigsh`.
+    Source: Lanczos; implicitly restarted, as in `scipy.sparse.linalg.eigsh`, where one run is not enough.
     """
     n, krylov = len(hessian), max(20, 2 * count + 10)
     if n <= 2 * krylov:
         values, _, residuals = _dense(hessian)
         return values[:count], residuals[:count]
-    start = rng.normal(n).astype(np.float64)
-    if not (hessian @ hessian.vector(start)).any():  # H = 0, which ARPACK refuses
+    start_P = hessian.vector(rng.normal(n))
+    basis_MP, diagonal, beside = _krylov(hessian, start_P, 2 * krylov, count)
+    if not any(diagonal) and not any(beside):  # H = 0, which ARPACK refuses
         return np.zeros(count), np.zeros(count)
+    if _settled(diagonal, beside, count):
+        values_M, _, residuals_M = _ritz(diagonal, beside)
+        return values_M[::-1][:count], residuals_M[::-1][:count]
+    found_M = torch.from_numpy(_ritz(diagonal, beside)[1][:, -count:].sum(1)).to(basis_MP)
+    return _restarted(hessian, count, krylov, found_M @ basis_MP, rng)
+
+
+def _restarted(
+    hessian: Hessian, count: int, krylov: int, start_P: Tensor, rng: Stream
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same by restarts."""
+    n = len(hessian)
 
     def matvec(v: np.ndarray) -> np.ndarray:
         return (hessian @ hessian.vector(v.flatten())).cpu().numpy()
 
     operator = LinearOperator((n, n), matvec=matvec, dtype=np.float64)
-    settings = {"which": "LA", "ncv": krylov, "tol": 1e-4, "maxiter": RESTARTS}
+    settings = {"which": "LA", "ncv": krylov, "tol": TOL, "maxiter": RESTARTS, "v0": start_P.cpu().numpy()}
     try:
-        values, vectors = eigsh(operator, count, v0=start, rng=rng.child("restart").generator(), **settings)
+        values, vectors = eigsh(operator, count, rng=rng.child("restart").generator(), **settings)
     except ArpackNoConvergence:
-        ritz = lanczos(hessian, hessian.vector(start), RESTARTS * krylov)
+        ritz = lanczos(hessian, start_P, RESTARTS * krylov)
         return ritz.values_M[::-1][:count], ritz.residuals_M[::-1][:count]
     order = values.argsort()[::-1]
     return values[order], np.array(

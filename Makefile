@@ -90,8 +90,11 @@ figures: $(READY) ## all figures at SCALE
 	   else $(MAKE) --no-print-directory fig-$$name SCALE=$(SCALE); fi || failed="$$failed $$name"; done; \
 	 [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
-bench: $(BENCH)/.ready ## every measure beside peers and exact answers, as a table
-	$(BENCH)/bin/python benchmarks/agreement.py
+# Images are real where GENSWEEP_DATA has them, else made up. benchmarks/training.py (20 networks, six minutes) and
+# benchmarks/overhead.py (whole sweeps) are commands of their own.
+bench: $(BENCH)/.ready ## every measure beside peers and exact answers, then the speed ratios against peers, as tables
+	@$(BENCH)/bin/python benchmarks/agreement.py; agreed=$$?; \
+	 $(BENCH)/bin/python benchmarks/speed.py -o outputs/bench/speed.csv && exit $$agreed
 
 # Peers never touch .venv, and one that cannot be installed is missing in the table, which says so.
 $(BENCH)/.ready: pyproject.toml constraints.txt benchmarks/constraints.txt

@@ -1,7 +1,7 @@
 """How peers that no package index has evaluate a network, written anew from what their code does.
 
-Names: loss-landscape (Li et al. 2018) sets every weight and walks a DataLoader; robust-generalization-measures
-(Dziugaite et al. 2020) adds noise to every weight, walks one, and takes it off again.
+loss-landscape (Li et al. 2018) sets every weight and walks a DataLoader; robust-generalization-measures
+(Dziugaite et al. 2020) adds noise to every weight, walks one, and takes the noise off again.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ class Pictures(Dataset):
 
 
 @contextlib.contextmanager
-def perturbed(model: nn.Module, std: float, draw: Callable[[Tensor], Tensor] = torch.randn_like) -> Iterator[None]:
+def perturbed(
+    model: nn.Module, std: float, draw: Callable[[Tensor], Tensor] = torch.randn_like
+) -> Iterator[None]:
     """The model with Gaussian noise on every parameter, taken off again (robust-generalization-measures)."""
     noise = [std * draw(p) for p in model.parameters()]
     with torch.no_grad():
@@ -97,7 +99,7 @@ def tolerated_deviation(
 
 
 def squared_path_sum(model: nn.Module, input_shape: Sequence[int]) -> float:
-    """The sum of the outputs for an input of ones, every parameter squared (robust-generalization-measures)."""
+    """The sum of the outputs for ones as input, each parameter squared (robust-generalization-measures)."""
     model = copy.deepcopy(model)
     with torch.no_grad():
         for parameter in model.parameters():

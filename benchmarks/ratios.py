@@ -1,4 +1,4 @@
-"""Two ways to one answer, side by side in one process: the processor time of each, and how far they are apart."""
+"""Two ways to one answer, side by side in one process: the time of each, and how far they are apart."""
 
 from __future__ import annotations
 
@@ -104,8 +104,11 @@ def compared(
     """Time both ways in turns A B B A, then compare their last answers.
 
     Args:
-        job, network, peer: Names of the row.
-        ours, theirs: A and B.
+        job: Name of the row …
+        network: … and of what it was done on …
+        peer: … and of whom.
+        ours: A.
+        theirs: B.
         apart: Our answer and theirs → how far they are apart.
         tolerance: How far they may be.
         goal: Least ratio, or None.
@@ -194,6 +197,7 @@ def verdict(rows: Sequence[Ratio]) -> Iterator[str]:
     aimed = [row for row in measured if row.goal is not None]
     missed = [f"{row.job}, {row.network}, {row.peer}" for row in aimed if row.met == "no"]
     wrong = [f"{row.job}, {row.network}, {row.peer}" for row in measured if not row.agrees]
-    yield f"{len(aimed) - len(missed)} of {len(aimed)} goals met; {len(measured) - len(wrong)} of {len(measured)} rows agree."
+    yield f"{len(aimed) - len(missed)} of {len(aimed)} goals met."
+    yield f"{len(measured) - len(wrong)} of {len(measured)} rows agree."
     yield from (f"missed: {name}" for name in missed)
     yield from (f"apart: {name}" for name in wrong)

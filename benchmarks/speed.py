@@ -33,7 +33,9 @@ JOBS = {
 
 def main(words: list[str]) -> int:
     """Print the table; 1 when answers disagree."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("jobs", nargs="*", help=f"of {', '.join(JOBS)}; all unless named")
     parser.add_argument("-o", type=Path, help="write the rows to this CSV file")
     given = parser.parse_args(words)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from gensweep.data.base import Data, Source, Split
+from gensweep.data.base import Data, Source
 from gensweep.data.corrupt import draw
 from gensweep.data.images import Images
 from gensweep.data.resident import resident
@@ -29,7 +29,7 @@ BATCH = 128  # of every peer's DataLoader
 SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Subject:
     """A trained network and its training set.
 
@@ -66,26 +66,36 @@ class Subject:
     def first(self, count: int) -> Subject:
         """The same network on the first ``count`` training examples alone."""
         train = self.data.train.take(np.arange(count))
-        data = Data(train, self.data.confusion, self.data.poison, self.data.test, self.data.num_classes,
-                    self.data.mean, self.data.std)
+        data = Data(
+            train,
+            self.data.confusion,
+            self.data.poison,
+            self.data.test,
+            self.data.num_classes,
+            self.data.mean,
+            self.data.std,
+        )
         return Subject(self.name, self.model, data)
 
 
 @cache
 def source(name: str) -> Source:
-    """MNIST or CIFAR-10 where they are, else noise of their shape."""
+    """MNIST or CIFAR-10 where ``GENSWEEP_DATA`` has them, else ten clusters of their shape."""
     folder = os.environ.get("GENSWEEP_DATA")
     if folder:
         return Images(name).load(Path(folder), Stream(0))
     rng = np.random.default_rng(0)
-    x = rng.integers(256, size=(60_000, *SHAPES[name]), dtype=np.uint8)
     y = rng.integers(10, size=60_000)
+    centres = rng.integers(128, size=(10, *SHAPES[name]), dtype=np.uint8)
+    x = centres[y] + rng.integers(128, size=(len(y), *SHAPES[name]), dtype=np.uint8)
     channels = SHAPES[name][0]
     mean, std = np.full(channels, 127.5, np.float32), np.full(channels, 73.6, np.float32)
     return Source(x, y, x[:1000], y[:1000], 10, mean, std)
 
 
-def trained(name: str, images: str, build: Callable[[], nn.Module], size: int, epochs: int, seed: int = 0) -> Subject:
+def trained(
+    name: str, images: str, build: Callable[[], nn.Module], size: int, epochs: int, seed: int = 0
+) -> Subject:
     """A network after some epochs of SGD on the first draw of so many images."""
     data = draw(source(images), Stream(seed), train_size=size)
     model = drawn(build, Stream(seed, (name,)))

@@ -17,7 +17,9 @@ from patterns import squared_path_sum
 from ratios import Ratio, Way, compared
 from subjects import RNG, Subject, perceptron, residual
 
-AVERAGED = 64  # places that a ResNet's last pool averages over; the pattern does not square what it divides by
+AVERAGED = (
+    64  # places that a ResNet's last pool averages over; the pattern does not square what it divides by
+)
 
 
 def rows() -> Iterator[Ratio]:

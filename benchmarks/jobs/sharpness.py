@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import time
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ from patterns import gradient, highest_in_box
 from ratios import Ratio, Way, compared, timed
 from subjects import RNG, Subject, perceptron, residual
 
-EPSILON, STEPS = 1e-3, 20
+EPSILON, STEPS, ROUNDS = 1e-3, 20, 3
+SEARCHED = {"mlp-20": 5000, "mlp-512": 5000, "resnet-20": 128}  # examples of a search
 GOALS = {"mlp-20": 3.5, "mlp-512": 2.2, "resnet-20": 1.5}
 SHARE = 0.8  # of a search at least is to be gradients
 TOLERANCE = 1e-4  # of a gradient, relative to its length
@@ -27,8 +29,8 @@ def rows() -> Iterator[Ratio]:
     """Two perceptrons and a residual network."""
     for net in (perceptron(20, 60_000), perceptron(512, 10_000), residual(20, 500)):
         yield gradients(net)
-        yield searched(net, net.first(min(5000, len(net.data.train) // 2)), resident=False)
-    yield searched(net := perceptron(512, 10_000), net.first(5000), resident=True)
+        yield searched(net.first(SEARCHED[net.name]), resident=False)
+    yield searched(perceptron(512, 10_000).first(5000), resident=True)
     yield from (own_share(net) for net in (perceptron(20, 60_000), perceptron(512, 10_000)))
 
 
@@ -48,7 +50,7 @@ def gradients(net: Subject) -> Ratio:
         *("gradient", net.name, "autograd over a DataLoader"),
         Way(lambda: [risk.grad(net.theta_P) for _ in range(2)][-1], 2),
         Way(lambda: gradient(model, net.loader)),
-        *(apart, TOLERANCE, GOALS[net.name]),
+        *(apart, TOLERANCE, GOALS[net.name], ROUNDS),
         note=f"per gradient; N={len(risk)}",
     )
 
@@ -72,7 +74,7 @@ class Until:
         return found
 
 
-def searched(whole: Subject, net: Subject, resident: bool) -> Ratio:
+def searched(net: Subject, resident: bool) -> Ratio:
     """From one start, as long as ours needs for the value that ten iterations of L-BFGS-B find."""
     risk, model = risk_of(net), copy.deepcopy(net.model)
     half_width_P = EPSILON * (net.theta_P.abs() + 1)
@@ -94,20 +96,21 @@ def searched(whole: Subject, net: Subject, resident: bool) -> Ratio:
 
     def ours() -> tuple[float, int]:
         until: Any = Until(risk, target)
-        try:
+        with contextlib.suppress(Reached):
             box_maximum(until, net.theta_P, half_width_P, RNG, STEPS, starts=1)
-        except Reached:
-            pass
         return max(until.seen), len(until.seen)
 
     base = risk(net.theta_P)
     return compared(
-        *("box sharpness to equal value", whole.name),
+        *("box sharpness to equal value", net.name),
         "scipy L-BFGS-B, " + ("our gradients" if resident else "DataLoader"),
         *(Way(ours), Way(theirs)),
         lambda a, b: max(0.0, b[0] - a[0]) / (b[0] - base),
         1e-3,
-        note=lambda a, b: f"rise {a[0] - base:.4g} with {a[1]} G against {b[0] - base:.4g} with {b[1]} G; N={len(risk)}",
+        rounds=ROUNDS,
+        note=lambda a, b: (
+            f"rise {a[0] - base:.4g} with {a[1]} G against {b[0] - base:.4g} with {b[1]} G; N={len(risk)}"
+        ),
     )
 
 

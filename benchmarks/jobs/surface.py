@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from gensweep.geometry.metric import li_direction
 from gensweep.measures.surface import Surface
 from patterns import Pictures, evaluated, moved
-from ratios import Ratio, Way, compared
+from ratios import ROUNDS, Ratio, Way, compared
 from subjects import BATCH, RNG, Subject, perceptron, residual
 
 JOB = "surface"
@@ -29,10 +29,10 @@ def rows() -> Iterator[Ratio]:
         yield walked(net, ours, POINTS, 4, goal=far)
         yield library(net, ours, 3, goal=near)
     net = residual(20, 500)
-    ours = Way(lambda: surface(net, 4), 16)
-    yield walked(net, ours, 4, 2, goal=1.5)
-    yield walked(net, ours, 4, 2, shipped=True)
-    yield library(net, ours, 2, goal=4)
+    ours = Way(lambda: surface(net, 3), 9)
+    yield walked(net, ours, 3, 2, goal=1.5, rounds=3)
+    yield walked(net, ours, 3, 2, shipped=True, rounds=3)
+    yield library(net, ours, 2, goal=4, rounds=3)
 
 
 def surface(net: Subject, points: int) -> Grid:
@@ -68,7 +68,15 @@ def apart(net: Subject, ours: Grid, theirs: Grid) -> float:
     return max(found)
 
 
-def walked(net: Subject, ours: Way, points: int, count: int, goal: float | None = None, shipped: bool = False) -> Ratio:
+def walked(
+    net: Subject,
+    ours: Way,
+    points: int,
+    count: int,
+    goal: float | None = None,
+    rounds: int = ROUNDS,
+    shipped: bool = False,
+) -> Ratio:
     """Against loss-landscape: every weight set, then a DataLoader, at a few places of our grid."""
     model = copy.deepcopy(net.model)
 
@@ -81,15 +89,16 @@ def walked(net: Subject, ours: Way, points: int, count: int, goal: float | None 
         return found
 
     peer = "loss-landscape pattern" + (", PIL" if shipped else "")
-    note = f"per point, {points}×{points} against {count}; N={len(net.data.train)}"
+    note = f"per point, {points}² against {count}; N={len(net.data.train)}"
     if shipped:
         note += "; as shipped it has 2 workers, here none"
     return compared(
-        JOB, net.name, peer, ours, Way(theirs, count), lambda a, b: apart(net, a, b), TOLERANCE, goal, note=note
+        *(JOB, net.name, peer, ours, Way(theirs, count), lambda a, b: apart(net, a, b), TOLERANCE),
+        *(goal, rounds, note),
     )
 
 
-def library(net: Subject, ours: Way, points: int, goal: float) -> Ratio:
+def library(net: Subject, ours: Way, points: int, goal: float, rounds: int = ROUNDS) -> Ratio:
     """Against loss-landscapes, which draws a plane of its own: its loss is compared at places of ours."""
 
     def theirs() -> Any:
@@ -109,7 +118,7 @@ def library(net: Subject, ours: Way, points: int, goal: float) -> Ratio:
             found.append(abs(metric(wrap_model(model)) - grid[place][0]) / grid[place][0])
         return max(found)
 
-    note = f"per point, {round(ours.units**0.5)}² against {points}²; its loss has no accuracy; N={len(net.data.train)}"
-    return compared(
-        JOB, net.name, "loss-landscapes 3.0.6", ours, Way(theirs, points**2), off, TOLERANCE, goal, note=note
-    )
+    side = round(ours.units**0.5)
+    note = f"per point, {side}² against {points}², its without accuracy; N={len(net.data.train)}"
+    ways = ours, Way(theirs, points**2)
+    return compared(JOB, net.name, "loss-landscapes 3.0.6", *ways, off, TOLERANCE, goal, rounds, note)

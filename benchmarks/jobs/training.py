@@ -28,10 +28,15 @@ def rows() -> Iterator[Ratio]:
     """One stack of a hundred on one order of batches, one of eight on data of their own."""
     quieten()
     rounds, off = stacked.measured(ROUNDS), apart()
-    for peer, way, goal in ((BARE, STACK, 10), (LOGGED, STACK, 17), (PLAIN, STACK, 4), (PLAIN, OWN_STACK, 1.7)):
+    for peer, way, goal in (
+        (BARE, STACK, 10),
+        (LOGGED, STACK, 17),
+        (PLAIN, STACK, 4),
+        (PLAIN, OWN_STACK, 1.7),
+    ):
         low, middle, high = quartiles([r[peer] / r[way] for r in rounds])
         own, other = (quartiles([r[name] for r in rounds])[1] for name in (way, peer))
-        note = f"{own:.3g} against {other:.3g} ms; per network and update of {BATCH}; weights after {CHECKED} updates"
+        note = f"{own:.3g} against {other:.3g} ms; per network and update of {BATCH}"
         yield Ratio(f"train: {way}", NETWORK, peer, ROUNDS, middle, low, high, goal, off, TOLERANCE, note)
 
 
@@ -58,4 +63,3 @@ def looped(model: MLP, pool: Pool, batches: list) -> None:
         optimiser.zero_grad()
         F.cross_entropy(model(pool.x[chosen].view(-1, 1, 28, 28)), y).backward()
         optimiser.step()
-

@@ -154,7 +154,7 @@ def shown(seconds: float) -> str:
 
 def told(row: Ratio) -> str:
     """One line of the table."""
-    name = f"{row.job:<30}{row.network:<14}{row.peer:<31}"
+    name = f"{row.job:<32}{row.network:<12}{row.peer:<31}"
     if not row.n_rounds:
         return f"{'':<3}{name}{row.note}"
     spread = f"{row.ratio:.3g} [{row.low:.3g}, {row.high:.3g}]"
@@ -165,7 +165,7 @@ def told(row: Ratio) -> str:
 
 
 HEADER = (
-    f"{'':<3}{'job':<30}{'network':<14}{'peer':<31}{'times [quartiles]':<24}{'goal':<10}{'apart':<17}"
+    f"{'':<3}{'job':<32}{'network':<12}{'peer':<31}{'times [quartiles]':<24}{'goal':<10}{'apart':<17}"
     "per unit, ours against theirs"
 )
 

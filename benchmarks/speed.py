@@ -46,9 +46,9 @@ def main(words: list[str]) -> int:
         for row in JOBS[name]():
             print(ratios.told(row), flush=True)
             found.append(row)
+            if given.o:
+                ratios.write(found, given.o)
     print("", *ratios.verdict(found), f"{time.monotonic() - began:.0f} s", sep="\n")
-    if given.o:
-        ratios.write(found, given.o)
     return 0 if all(row.agrees for row in found) else 1
 
 

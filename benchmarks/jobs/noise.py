@@ -26,9 +26,11 @@ TOLERANCE = 1e-5  # of a loss, relative
 def rows() -> Iterator[Ratio]:
     """Two small perceptrons, per evaluation of all examples; and one search on fewer."""
     nets = [perceptron(20, 60_000, seed) for seed in range(2)]
-    measure = Perturbation(scale=SCALE, draws=DRAWS)
+    bases = [risk_of(net)(net.theta_P) for net in nets]
     # Both kinds of noise, and the loss at the centre is left out of the count.
-    ours = Way(lambda: [losses(measure, net) for net in nets], len(nets) * 2 * DRAWS)
+    ours = Way(
+        lambda: [losses(net, base) for net, base in zip(nets, bases, strict=True)], len(nets) * 2 * DRAWS
+    )
     for peer, theirs, count, goal, note in (
         ("loss-landscape pattern", set_and_walked, 3, 15, "DataLoader of 128"),
         ("r.-g.-measures pattern", added_and_walked, 1, 45, "noise added and taken off, DataLoader of 5000"),
@@ -40,11 +42,15 @@ def rows() -> Iterator[Ratio]:
     yield searched(perceptron(20, 60_000).first(5000))
 
 
-def losses(measure: Perturbation, net: Subject) -> np.ndarray:
+def risk_of(net: Subject) -> Risk:
+    """Its training loss."""
+    return Risk(net.solution, net.data.train, net.data)
+
+
+def losses(net: Subject, base: float) -> np.ndarray:
     """Ours: the loss under each draw of absolute noise."""
-    risk = Risk(net.solution, net.data.train, net.data)
-    found = [r.value for r in measure.alter(risk, net.theta_P, RNG) if r.quantity == "loss_rise"]
-    return risk(net.theta_P) + np.array(found)
+    found = Perturbation(scale=SCALE, draws=DRAWS)(net.solution, net.data, RNG)
+    return base + np.array([row.value for row in found if row.quantity == "loss_rise"])
 
 
 def apart(ours: Sequence[np.ndarray], theirs: np.ndarray) -> float:
@@ -107,7 +113,7 @@ def library(nets: Sequence[Subject], ours: Way) -> Ratio:
 
 def searched(net: Subject) -> Ratio:
     """The whole search for the noise that costs a tenth of the examples."""
-    risk = Risk(net.solution, net.data.train, net.data)
+    risk = risk_of(net)
 
     def ours() -> dict[str, float]:
         found = tolerated(lambda p: risk.loss_and_accuracy(p)[1], net.theta_P, RNG.child("sigma"))

@@ -71,6 +71,28 @@ def test_largest_eigenvalues_by_either_road(n):
     assert residuals.max() < 1e-3
 
 
+@pytest.mark.parametrize(
+    ("values", "most"),
+    [(np.append(np.linspace(0, 0.5, 390), np.arange(1, 11)), 30), (np.geomspace(1e-4, 10, 400), 60)],
+    ids=["apart", "crowded"],
+)
+def test_one_run_is_enough_for_ten_eigenvalues(values, most):
+    h = hessian(with_spectrum(values), 400)
+    found, residuals = largest(h, 10, Stream(0))
+    assert h.products <= most
+    assert found == pytest.approx(values[::-1][:10], rel=1e-6)
+    assert (residuals <= 1e-4 * found).all()
+
+
+def test_restarts_settle_what_one_run_does_not():
+    values = np.concatenate([np.linspace(0, 1, 800), [1.0004, 1.0008]])
+    h = hessian(with_spectrum(values), len(values))
+    found, residuals = largest(h, 1, Stream(0))
+    assert h.products > 40  # the length of one run
+    assert found == pytest.approx([1.0008], rel=1e-6)
+    assert (residuals <= 1e-3 * found).all()
+
+
 def test_largest_means_algebraically_largest():
     found, _ = largest(hessian(with_spectrum([*np.linspace(0, 1, 99), -50.0]), 100), 2, Stream(0))
     assert found[0] == pytest.approx(1.0, rel=1e-6)

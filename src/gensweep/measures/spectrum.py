@@ -35,7 +35,7 @@ class Spectrum:
         steps: Lanczos steps per probe; the smallest eigenvalue comes from the same steps.
         probes: Random vectors of the density.
 
-    Cost: steps·probes HVP, about 21 for the top eigenvalues, 60 to 300 for the trace; ``products`` counts
+    Cost: steps·probes HVP, about 17 for the top eigenvalues, 60 to 300 for the trace; ``products`` counts
     them.
 
     Error: An eigenvalue is right to its residual, which is its ``stderr``, ``not_converged`` above 1e-3; nets

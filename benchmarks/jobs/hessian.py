@@ -9,7 +9,6 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import nn
 
@@ -18,7 +17,7 @@ from gensweep.geometry.risk import Risk
 from gensweep.geometry.solution import Solution
 from gensweep.geometry.trace import Trace, trace
 from peers import counted
-from ratios import Ratio, Way, compared
+from ratios import Ratio, Way, compared, timed
 from subjects import RNG, Subject, perceptron, residual
 
 TOP = 10
@@ -196,8 +195,6 @@ def traced(net: Subject, peer: str, theirs: Callable[[Subject], Sum], rounds: in
 def theirs_or_none(theirs: Callable[[Subject], Sum], net: Subject) -> Sum | None:
     """What a peer finds, or None where it cannot be asked; the comparison then says why."""
     try:
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            return theirs(net)
+        return timed(Way(lambda: theirs(net)))[1]
     except Exception:
         return None

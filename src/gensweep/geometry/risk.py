@@ -35,15 +35,12 @@ class Loss(Protocol):
 
     def __call__(self, theta_P: Tensor, /) -> float:
         """The loss at one point."""
-        ...
 
     def many(self, thetas: Iterable[Tensor], /) -> np.ndarray:
         """The loss at each of K points, float64 (K,)."""
-        ...
 
     def grad(self, theta_P: Tensor, /) -> tuple[float, Tensor]:
         """The loss and its gradient (P,)."""
-        ...
 
 
 class SmoothLoss(Loss, Protocol):
@@ -51,7 +48,6 @@ class SmoothLoss(Loss, Protocol):
 
     def hvp(self, theta_P: Tensor, /) -> Product:
         """The product of the Hessian at one point with any vector."""
-        ...
 
 
 class Risk:
@@ -139,13 +135,17 @@ class Risk:
         """Mean loss at each point, float64 (K,); the points may come from a generator."""
         return self.scores(thetas)[:, 0]
 
+    @torch.no_grad()
     def scores(self, thetas: Iterable[Tensor]) -> np.ndarray:
         """Mean loss in nats and fraction classified right at each point, float64 (K, 2)."""
         if self.perceptrons:
             return (self.ranks.total(self.perceptrons(thetas)) / len(self)).cpu().numpy()
         rank, world = self.ranks.place.rank, self.ranks.place.world
-        mine = [self._alone(t) if i % world == rank else (0.0, 0.0) for i, t in enumerate(thetas)]
-        return self.ranks.total(torch.tensor(mine, dtype=torch.float64).view(-1, 2)).numpy()
+        alone = (  # each point worked out for all examples by one process
+            self._means(self._outputs_of(slice(None), theta_P)) if i % world == rank else (0.0, 0.0)
+            for i, theta_P in enumerate(thetas)
+        )
+        return self.ranks.total(torch.tensor(list(alone), dtype=torch.float64).view(-1, 2)).numpy()
 
     def accuracies(self, thetas: Iterable[Tensor]) -> np.ndarray:
         """Fraction classified right at each point, float64 (K,)."""
@@ -161,21 +161,16 @@ class Risk:
         """Scalars that are kept of each vector of combinations."""
         return self.perceptrons.held if self.perceptrons else 0
 
-    @torch.no_grad()
-    def _alone(self, theta_P: Tensor) -> tuple[float, float]:
-        """Mean loss and accuracy, worked out by this process for all examples."""
-        logits = self._outputs_of(slice(None), theta_P)
-        return self._losses(logits).mean().item(), self._accuracy(logits)
-
-    def _accuracy(self, logits_NC: Tensor) -> float:
-        return (logits_NC.argmax(1) == self.y).double().mean().item()
+    def _means(self, logits_NC: Tensor) -> tuple[float, float]:
+        """Mean loss and accuracy."""
+        right_N = logits_NC.argmax(1) == self.y
+        return self._losses(logits_NC).mean().item(), right_N.double().mean().item()
 
     def loss_and_accuracy(self, theta_P: Tensor, buffers: Buffers | None = None) -> tuple[float, float]:
         """Mean loss in nats, and the fraction classified right."""
         if self.perceptrons:
             return tuple(self.scores([theta_P])[0].tolist())
-        logits = self.logits(theta_P, buffers)
-        return self._losses(logits).mean().item(), self._accuracy(logits)
+        return self._means(self.logits(theta_P, buffers))
 
     def grad(self, theta_P: Tensor) -> tuple[float, Tensor]:
         """Mean loss in nats and its gradient (P,).

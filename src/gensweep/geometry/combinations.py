@@ -49,24 +49,12 @@ class Combinations:
 
     def of(self, parts: Tensor) -> Tensor:
         """The same sums of other things, (K, …), one of which stands for each vector, (J, …)."""
-        c_KT = self.c_KT.to(parts)
         if self.which_KT.stride(0) == 0:  # all vectors, see `of_all`
-            return (c_KT @ parts.flatten(1)).unflatten(1, parts.shape[1:])
-        total = _times(_chosen(parts, self.which_KT[:, 0]), c_KT[:, 0])
-        for t in range(1, c_KT.shape[1]):
-            total.addcmul_(_chosen(parts, self.which_KT[:, t]), _shaped(c_KT[:, t], parts))
+            return (self.c_KT.to(parts) @ parts.flatten(1)).unflatten(1, parts.shape[1:])
+        total = parts.new_empty(len(self), *parts.shape[1:])
+        # Point by point: gathering the vectors first would move twice the memory.
+        for sums, c_T, which_T in zip(total, self.c_KT.tolist(), self.which_KT.tolist(), strict=True):
+            torch.mul(parts[which_T[0]], c_T[0], out=sums)
+            for c, j in zip(c_T[1:], which_T[1:], strict=True):
+                sums.add_(parts[j], alpha=c)
         return total
-
-
-def _times(parts: Tensor, c_K: Tensor) -> Tensor:
-    return parts * _shaped(c_K, parts)
-
-
-def _shaped(c_K: Tensor, like: Tensor) -> Tensor:
-    return c_K.view(-1, *[1] * (like.dim() - 1))
-
-
-def _chosen(parts: Tensor, which_K: Tensor) -> Tensor:
-    """What stands for the vectors of these numbers; where that is one only, it is not copied."""
-    first = int(which_K[0])
-    return parts[first : first + 1] if bool((which_K == first).all()) else parts[which_K.to(parts.device)]

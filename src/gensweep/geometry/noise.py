@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -69,11 +69,19 @@ def rises_at(
     for first in range(0, draws, block):
         here = range(first, min(first + block, draws))
         steps = (spread_P * law(rng.child("draw", k), theta_P) for k in here)
-        vectors_JP = torch.stack([theta_P, *steps])
-        c_KT = torch.tensor([[1.0, c] for _ in here for c in signed], dtype=torch.float64)
-        which_KT = torch.tensor([[0, 1 + k] for k in range(len(here)) for _ in signed])
-        parts.append(loss.many(Combinations(vectors_JP, c_KT, which_KT)).reshape(len(here), len(scales), -1))
+        found = loss.many(_along(theta_P, steps, signed))
+        parts.append(found.reshape(len(here), len(scales), -1))
     return np.concatenate(parts).transpose(1, 0, 2) - loss(theta_P)
+
+
+def _along(theta_P: Tensor, steps: Iterable[Tensor], c_C: Sequence[float]) -> Iterable[Tensor]:
+    """θ + c·step for each step and each c; a step that serves several points says so."""
+    if len(c_C) == 1:
+        return (theta_P + c_C[0] * step_P for step_P in steps)
+    vectors_JP = torch.stack([theta_P, *steps])
+    rays = range(1, len(vectors_JP))
+    c_KT = torch.tensor([[1.0, c] for _ in rays for c in c_C], dtype=torch.float64)
+    return Combinations(vectors_JP, c_KT, torch.tensor([[0, j] for j in rays for _ in c_C]))
 
 
 def expected_rise(

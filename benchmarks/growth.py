@@ -33,10 +33,10 @@ from gensweep.measures.path_norms import PathNorms
 from gensweep.measures.perturbation import Perturbation
 from gensweep.measures.surface import Surface
 from gensweep.place import places
+from gensweep.products import quick_products
 from gensweep.ranks import joined
 from gensweep.rng import Stream
 from gensweep.train.pool import Pool
-from gensweep.train.products import quick_products
 from gensweep.train.protocol import Protocol
 from gensweep.train.stack import Stack
 

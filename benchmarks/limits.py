@@ -41,10 +41,10 @@ from gensweep.geometry.solution import Solution
 from gensweep.measures.basin import Basin
 from gensweep.measures.perturbation import Perturbation
 from gensweep.measures.surface import Surface
+from gensweep.products import quick_products
 from gensweep.ranks import exactly
 from gensweep.rng import Stream
 from gensweep.train.pool import Pool
-from gensweep.train.products import quick_products
 from gensweep.train.protocol import Protocol
 from gensweep.train.stack import Stack
 

@@ -116,7 +116,7 @@ def searched(net: Subject) -> Ratio:
     risk = risk_of(net)
 
     def ours() -> dict[str, float]:
-        found = tolerated(lambda p: risk.loss_and_accuracy(p)[1], net.theta_P, RNG.child("sigma"))
+        found = tolerated(risk.accuracies, net.theta_P, RNG.child("sigma"))
         return {row.quantity: row.value for row in found}
 
     def theirs() -> tuple[float, int]:

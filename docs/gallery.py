@@ -72,16 +72,18 @@ def section(name: str, about: dict[str, Any], verdicts: Sequence[Verdict]) -> It
     if verdicts:
         yield "| claim | theirs | ours | verdict |\n|---|---|---|---|"
         yield from map(line, verdicts)
+    else:
+        yield "No claim of a paper is tested by it."
 
 
 def line(verdict: Verdict) -> str:
     """One claim in a row."""
-    claim, ours, word, why = verdict
+    claim, word, why = verdict.claim, verdict.verdict, verdict.why
     bold = word if word == "reproduced" else f"**{word}**"
     cells = [
         f"{claim.statement} <br>*{claim.source}*",
         claim.theirs,
-        f"{claim.statistic} {ours}; claimed {claim.claimed}",
+        f"{verdict.statistic} {verdict.ours}; claimed {claim.claimed}",
         f"{bold}{f': {why}' * bool(why)}",
     ]
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"

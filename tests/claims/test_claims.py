@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from gensweep.claims.claim import Claim, decided, judge, span
-from gensweep.claims.sheet import lines, sheet
+from gensweep.claims.sheet import check_place, lines, sheet
 from gensweep.claims.statistic import Estimate, estimate, kendall, spearman
 from gensweep.claims.written import claims, read
 from gensweep.cli import main
@@ -157,6 +157,18 @@ def test_a_contrast_pairs_what_is_alike_otherwise():
     assert ratio.why.startswith("too few runs")
 
 
+def test_of_a_contrast_only_the_runs_of_its_sides_are_doubted():
+    table = made(lambda b, s, k: k - b, batches=(8, 16, 64))
+    accuracy = table["quantity"] == "accuracy"
+    table.loc[accuracy & (table["batch_size"] == 16), ["value", "status"]] = [math.nan, "nonfinite"]
+    asked = claim(statistic="mean", x=None, contrast={"batch_size": [64, 8]}, claimed="> 0")
+    assert judge(asked, table)[2:4] == ("reproduced", "")
+    table.loc[accuracy & (table["batch_size"] == 64) & (table["seed"] == 0), "status"] = "low_ess"
+    assert judge(asked, table).why == "4 of 32 numbers low_ess (accuracy)"
+    table.loc[accuracy & (table["batch_size"] != 16), "status"] = "low_ess"  # all that are compared
+    assert judge(asked, table).verdict == "inconclusive"
+
+
 def test_runs_that_missed_their_target_do_not_count_and_are_counted():
     table = made(lambda b, s, k: 1 - b)
     spoilt = table["seed"] == 3
@@ -198,7 +210,14 @@ def test_several_rows_of_a_run_are_reduced_or_refused():
 def test_within_a_knob_the_trend_of_the_rest_counts():
     table = made(lambda b, s, k: -b + 100 * s, betas=(0.0, 0.1, 0.2, 0.3))
     assert abs(judge(claim(), table).ours.value) < 0.5
-    assert judge(claim(within="seed"), table).ours.value == pytest.approx(-1)
+    found = judge(claim(within="seed"), table)
+    assert found.ours.value == pytest.approx(-1)
+    assert (found.statistic, found.ours.n) == ("spearman within 4 seeds", 32)
+    assert "ours    spearman within 4 seeds −1 [" in "\n".join(lines([found]))
+    assert sheet([found]).loc[0, ["statistic", "within", "groups"]].tolist() == ["spearman", "seed", 4]
+    table.loc[table["seed"] == 3, "value"] = math.nan
+    assert judge(claim(within="seed"), table).statistic == "spearman within 3 seeds"
+    assert judge(claim(), table).statistic == "spearman"
 
 
 def test_without_rows_a_claim_is_open_and_says_why():
@@ -262,3 +281,28 @@ def test_the_verb_prints_every_claim_and_the_tally(tmp_path, capsys):
 def test_a_table_of_nothing_in_particular_is_one_sentence():
     with pytest.raises(InputError, match="does not say which experiment its rows belong to"):
         judge(claim(), made(noise).assign(experiment=""))
+
+
+def test_a_place_that_cannot_hold_the_verdicts_is_refused(tmp_path):
+    check_place(tmp_path / "new" / "verdicts.csv")
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "file.csv").touch()
+    for place, said in (
+        (tmp_path, "is a folder; name a file in it"),
+        (tmp_path / "verdicts.xlsx", "ends in .csv"),
+        (tmp_path / "verdicts", "ends in .csv"),
+        (tmp_path / "file.csv" / "verdicts.csv", "takes no files"),
+        (pd.io.common.Path("/proc/verdicts.csv"), "/proc takes no files"),
+    ):
+        with pytest.raises(InputError, match=said):
+            check_place(place)
+
+
+def test_a_claim_on_all_poison_factors_reads_the_worst_one():
+    tables = pd.io.common.Path(__file__).parents[2] / "docs" / "tables"
+    rows = base.numbers(base.load(tables, ["poison-accuracy"]), "error", "accuracy", split="train")
+    asked = [one for one in claims() if one.id.startswith("poison-train-accuracy")]
+    assert len(asked) == 2
+    for one in asked:
+        here = rows[rows["data.name"] == one.where["data.name"]]
+        assert here.groupby("poison_factor")["value"].mean().idxmin() == one.where["poison_factor"]

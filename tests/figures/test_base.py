@@ -166,3 +166,41 @@ def test_what_a_figure_saves_beside_itself_is_saved(sweep, tmp_path, monkeypatch
     files = base.draw("poison-accuracy", sweep, tmp_path)
     assert (tmp_path / "frame.txt") in files
     assert (tmp_path / "frame.txt").read_bytes() == b"one"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyError("seed"), "the table has no column seed, which volume-gap needs"),
+        (KeyError("['optim.lr'] not in index"), "the table has no column optim.lr, which volume-gap needs"),
+        (KeyError("train"), r"cannot be drawn from this table \(KeyError: 'train'\)"),
+        (ValueError("Data cannot be log-scaled because"), "are missing from this table, or infinite"),
+        (
+            ValueError("Axis limits cannot be NaN or Inf"),
+            "numbers that it needs are missing from this table, or",
+        ),
+        (
+            OverflowError("cannot convert float infinity to integer"),
+            "are missing from this table, or infinite",
+        ),
+    ],
+)
+def test_what_a_table_lacks_is_a_sentence(sweep, tmp_path, monkeypatch, error, said):
+    def fails(table):
+        raise error
+
+    monkeypatch.setattr(base.module("volume-gap"), "draw", fails)
+    with pytest.raises(InputError, match=said):
+        base.draw("volume-gap", sweep.drop(columns=["seed", "optim.lr"]), tmp_path)
+
+
+def test_without_the_column_seed_nothing_is_said_to_be_over_seeds(sweep):
+    with pytest.raises(InputError, match="no column seed, which this figure needs"):
+        base.vary(sweep.drop(columns="seed"), "poison_factor")
+
+
+def test_a_message_names_no_number_that_is_not_there(sweep, tmp_path):
+    odd = sweep["quantity"] == "dimensions"
+    table = sweep.assign(value=sweep["value"].mask(odd, float("inf")))
+    files = base.draw("volume-gap", table.assign(status=table["status"].mask(odd, "nonfinite")), tmp_path)
+    assert "n = infinite dimensions" in json.loads(files[3].read_bytes())["message"]

@@ -93,7 +93,7 @@ def test_kept_tables_are_small_committed_code_and_name_no_place(table):
 OTHERS = ("invariance", "measures-vs-gap", "perturbed-networks")
 
 
-@pytest.mark.parametrize(("place", "name"), enumerate(base.names()))
+@pytest.mark.parametrize(("place", "name"), [*enumerate(base.names())])
 def test_a_figure_draws_or_refuses_a_table_of_other_runs(place, name, tmp_path):
     others = [other for other in OTHERS if other not in base.drawn_from(name)]
     with contextlib.suppress(InputError):

@@ -52,7 +52,8 @@ def test_the_message_is_how_many_times_as_sharp(table):
     assert ratio(drawn, "keskar_f1", "large") == pytest.approx(10)
     assert ratio(drawn, "keskar_f1", "large, updates") == pytest.approx(2)
     assert (
-        "F1, MNIST: 10 times as sharp after as many epochs, 2 after as many updates" in drawn.attrs["caption"]
+        "F1, MNIST: 10 times as sharp after as many epochs, 2 times as sharp after as many updates"
+        in drawn.attrs["caption"]
     )
 
 
@@ -70,15 +71,17 @@ def test_what_is_not_sound_is_starred_and_counted(table):
     assert "4 of 144 not_converged" in drawn.attrs["footnote"]
 
 
-def test_a_number_that_is_not_there_is_said(table):
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_is_not_there_is_said(table, value):
     lost = table.copy()
     here = (
         (lost["quantity"] == "keskar_sharpness")
         & (lost["batch_size"] == 100)
         & (lost["model.name"] == "keskar_f1")
     )
-    lost.loc[here, ["value", "status"]] = [float("nan"), "nonfinite"]
-    figure, _ = draw(lost)
+    lost.loc[here, ["value", "status"]] = [value, "nonfinite"]
+    figure, drawn = draw(lost)
+    assert "F1, MNIST: no ratio of finite sharpness after as many epochs" in drawn.attrs["caption"]
     assert [text.get_text() for text in figure.axes[0].texts].count("no number*") == 4
 
 

@@ -36,7 +36,7 @@ def test_barriers_are_of_all_seeds_and_lines_of_one(minefield):
         (1, "test"): {"mean": 0.5, "count": 3},
         (1, "train"): {"mean": 2.0, "count": 3},
     }
-    assert "barriers: 6 of 2 seeds" in drawn.attrs["footnote"]
+    assert "barriers: on 6 lines, of 2 seeds" in drawn.attrs["footnote"]
     assert "Median barrier on the training set 1.5 nats over 6 lines" in drawn.attrs["caption"]
     bold = [line for line in figure.axes[2].lines if line.get_label() == "train"]
     assert bold[0].get_ydata() == pytest.approx([0, 1, 0])

@@ -113,3 +113,10 @@ def test_one_size_and_another_knob_are_refused(table):
         draw(table[table["train_size"] == 100])
     with pytest.raises(InputError, match="batch_size"):
         draw(table.assign(batch_size=table["seed"]))
+
+
+def test_one_network_of_a_kind_has_no_correlation_and_that_is_said(table):
+    figure, drawn = draw(table[table["seed"] == 0])
+    assert "ρ undefined (n = 1)" in drawn.attrs["caption"]
+    assert "1 network trained alike" in drawn.attrs["caption"]
+    assert "nan" not in drawn.attrs["caption"] + figure.axes[0].get_title()

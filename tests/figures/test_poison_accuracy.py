@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from gensweep.errors import InputError
 from gensweep.figures import poison_accuracy
 
 
@@ -27,6 +28,23 @@ def test_a_run_without_a_number_is_counted_and_shown(sweep):
     assert "1 of 24 nonfinite" in drawn.attrs["footnote"]
     labels = [line.get_label() for line in figure.axes[0].lines if line.get_markerfacecolor() == "none"]
     assert labels == ["test: no number"]
+
+
+def test_without_one_sound_number_there_is_no_figure_and_no_message(sweep, pair):
+    lost = sweep["quantity"] == "accuracy"
+    with pytest.raises(InputError, match="no accuracy in this table is ok"):
+        poison_accuracy.draw(sweep.assign(status=sweep["status"].mask(lost, "not_converged")))
+    svhn = (pair["quantity"] == "accuracy") & (pair["data.name"] == "svhn")
+    caption = poison_accuracy.draw(pair.assign(status=pair["status"].mask(svhn, "nonfinite")))[1].attrs[
+        "caption"
+    ]
+    assert "SVHN: No poison factor has a sound accuracy on both sets." in caption
+    assert "nan" not in caption
+    last = lost & (sweep["poison_factor"] == 0.5)
+    caption = poison_accuracy.draw(sweep.assign(status=sweep["status"].mask(last, "nonfinite")))[1].attrs[
+        "caption"
+    ]
+    assert "From β = 0 to β = 0.1 training accuracy" in caption
 
 
 def test_a_diverged_run_is_counted(sweep):

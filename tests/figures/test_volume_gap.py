@@ -64,7 +64,7 @@ def test_a_panel_for_each_estimator_and_data_set(pair):
     ]
     assert drawn.groupby(["data", "quantity"]).size().unique().tolist() == [24]
     assert "not measured on this data set" in figure.axes[4].texts[0].get_text()
-    assert "swiss roll: Rank correlation" in drawn.attrs["caption"]
+    assert "swiss roll: Spearman's ρ of volume with the gap lies from" in drawn.attrs["caption"]
 
 
 def test_runs_that_do_not_fit_are_said(sweep):
@@ -74,3 +74,21 @@ def test_runs_that_do_not_fit_are_said(sweep):
     )
     table.loc[loose, "value"] = 0.9
     assert "1 run below 95% train accuracy" in draw(table)[1].attrs["footnote"]
+
+
+def test_the_message_says_over_what_and_how_many_the_correlations_range(sweep):
+    table = sweep[~((sweep["run_id"] == "32eeeeeeeeee") & (sweep["quantity"] == "log10_volume_jensen"))]
+    _, drawn = draw(table)
+    every = [
+        correlation(points["gap"], points["value"]) for _, points in drawn.groupby(["quantity", "cutoff"])
+    ]
+    low, high = (
+        f"{bound:+.2f}".replace("-", "−") for bound in (min(e.low for e in every), max(e.high for e in every))
+    )
+    assert (
+        f"its 95 % intervals from {low} to {high}, over 4 pairs of an estimator and a cutoff; each of "
+        "n = 11 to 12 runs (3 seeds × 4 poison factors)"
+    ) in drawn.attrs["caption"]
+    few = draw(sweep[sweep["run_id"].isin(["01eeeeeeeeee", "11eeeeeeeeee"])])[1].attrs["caption"]
+    assert "Too few runs" in few
+    assert "nan" not in few

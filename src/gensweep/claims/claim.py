@@ -71,12 +71,20 @@ class Verdict(NamedTuple):
         ours: The statistic with its interval.
         verdict: *reproduced*, *not reproduced* or *inconclusive*.
         why: Of the last, why; of the others, which runs or numbers did not count.
+        groups: How many values of ``within`` the statistic is the mean over; 0 without that.
     """
 
     claim: Claim
     ours: Estimate
     verdict: str
     why: str
+    groups: int = 0
+
+    @property
+    def statistic(self) -> str:
+        """What was computed, as in ``spearman within 5 seeds``."""
+        within = f" within {self.groups} {self.claim.within}s" if self.groups else ""
+        return self.claim.statistic + within
 
 
 def span(claimed: str) -> tuple[float, float]:
@@ -112,14 +120,15 @@ def judge(claim: Claim, table: pd.DataFrame) -> Verdict:
         return Verdict(claim, NONE, INCONCLUSIVE, f"{NO_ROWS} {' or '.join(claim.experiments)}")
     try:
         rows, notes = counted(claim, rows)
-        ours = measured(claim, rows)
+        ours, groups = measured(claim, rows)
     except InputError as error:
         return Verdict(claim, NONE, INCONCLUSIVE, str(error))
     doubts = unsound(claim, rows)
     verdict, why = decided(ours, *span(claim.claimed))
     if verdict != INCONCLUSIVE and any(share > MOST_UNSOUND for share, _ in doubts):
         verdict, why = INCONCLUSIVE, "most of its numbers are not sound"
-    return Verdict(claim, ours, verdict, "; ".join([why] * bool(why) + notes + [said for _, said in doubts]))
+    said = "; ".join([why] * bool(why) + notes + [words for _, words in doubts])
+    return Verdict(claim, ours, verdict, said, groups)
 
 
 def decided(ours: Estimate, low: float, high: float) -> tuple[str, str]:
@@ -151,8 +160,8 @@ def counted(claim: Claim, rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return rows[~rows["run_id"].isin(missed)], [said] * bool(len(missed))
 
 
-def measured(claim: Claim, rows: pd.DataFrame) -> Estimate:
-    """The statistic over runs, or pairs of them.
+def measured(claim: Claim, rows: pd.DataFrame) -> tuple[Estimate, int]:
+    """The statistic over runs, or pairs of them, and over how many groups of them it is a mean.
 
     Raises:
         InputError: The rows do not hold what the claim reads.
@@ -168,14 +177,18 @@ def measured(claim: Claim, rows: pd.DataFrame) -> Estimate:
     asked = [key] * (claim.x is not None) + [claim.within or ""] * (claim.within is not None)
     for knob in (knob for knob in asked if knob not in found):
         raise InputError(f"the table has no column {knob}")
-    groups = None if claim.within is None else found[claim.within].astype(str).to_numpy()
-    x = None if claim.x is None else pd.to_numeric(found[key], errors="coerce").to_numpy(dtype=float)
-    return estimate(claim.statistic, found["value"].to_numpy(dtype=float), x, groups)
+    y_N = found["value"].to_numpy(dtype=float)
+    x_N = None if claim.x is None else pd.to_numeric(found[key], errors="coerce").to_numpy(dtype=float)
+    if claim.within is None:
+        return estimate(claim.statistic, y_N, x_N), 0
+    groups_N = found[claim.within].astype(str).to_numpy()
+    counts = np.isfinite(y_N) & (True if x_N is None else np.isfinite(x_N))
+    return estimate(claim.statistic, y_N, x_N, groups_N), len({*groups_N[counts]})
 
 
 def unsound(claim: Claim, rows: pd.DataFrame) -> list[tuple[float, str]]:
-    """Which share of the numbers is missing, or there but not ``ok``, and the same in words."""
-    found = []
+    """Which share of the numbers that it reads is missing, or there but not ``ok``, and that in words."""
+    rows, found = compared(claim, rows), []
     for spec in (claim.y, claim.x):
         if not isinstance(spec, dict):
             continue
@@ -188,3 +201,12 @@ def unsound(claim: Claim, rows: pd.DataFrame) -> list[tuple[float, str]]:
             share = count / len(there)
             found.append((share, f"{count} of {len(there)} numbers {status} ({spec['quantity']})"))
     return found
+
+
+def compared(claim: Claim, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the runs on either side of the contrast; all where there is none."""
+    if not claim.contrast:
+        return rows
+    sides = [{knob: values[side] for knob, values in claim.contrast.items()} for side in (0, 1)]
+    runs = {run for side in sides for run in units.within(rows, side)["run_id"]}
+    return rows[rows["run_id"].isin(runs)]

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pandas as pd
 
 from gensweep.claims.claim import INCONCLUSIVE, NO_ROWS, NOT_REPRODUCED, REPRODUCED, Verdict
+from gensweep.errors import InputError
 
 
 def lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
     """Each claim in three lines, those without any rows in one together, and how many held."""
-    for claim, ours, verdict, why in (v for v in verdicts if not v.why.startswith(NO_ROWS)):
-        yield f"{verdict.upper():<14} {claim.statement}"
-        yield f"{'':<14} ours    {claim.statistic} {ours}; claimed {claim.claimed}{f' ({why})' * bool(why)}"
+    for found in (v for v in verdicts if not v.why.startswith(NO_ROWS)):
+        claim, why = found.claim, f" ({found.why})" * bool(found.why)
+        yield f"{found.verdict.upper():<14} {claim.statement}"
+        yield f"{'':<14} ours    {found.statistic} {found.ours}; claimed {claim.claimed}{why}"
         yield f"{'':<14} theirs  {claim.theirs} ({claim.source})   [{claim.id}]"
     if empty := [v for v in verdicts if v.why.startswith(NO_ROWS)]:
         experiments = dict.fromkeys(name for v in empty for name in v.claim.experiments)
@@ -43,6 +48,8 @@ def sheet(verdicts: Sequence[Verdict]) -> pd.DataFrame:
             "source": claim.source,
             "theirs": claim.theirs,
             "statistic": claim.statistic,
+            "within": claim.within or "",
+            "groups": groups,
             "claimed": claim.claimed,
             "ours": ours.value,
             "low": ours.low,
@@ -51,5 +58,25 @@ def sheet(verdicts: Sequence[Verdict]) -> pd.DataFrame:
             "verdict": verdict,
             "why": why,
         }
-        for claim, ours, verdict, why in verdicts
+        for claim, ours, verdict, why, groups in verdicts
     )
+
+
+def check_place(path: Path) -> None:
+    """Find out before anything is judged that the verdicts cannot be written there.
+
+    Raises:
+        InputError: It is no name of a CSV file, or its folder, or the nearest one above it, takes no files.
+    """
+    if path.is_dir():
+        raise InputError(f"-o {path} is a folder; name a file in it")
+    if path.suffix.lower() != ".csv":
+        raise InputError(f"-o {path}: the verdicts are written as CSV; give a name that ends in .csv")
+    place = path.absolute().parent
+    while not os.path.lexists(place):
+        place = place.parent
+    try:
+        tempfile.TemporaryFile(dir=place).close()
+    except OSError as error:
+        why = f"{place} takes no files ({error.strerror})"
+        raise InputError(f"-o {path}: {why}; choose another place") from None

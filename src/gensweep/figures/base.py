@@ -14,6 +14,7 @@ import io
 import itertools
 import json
 import pkgutil
+import re
 from collections.abc import Mapping, Sized
 from pathlib import Path
 from types import MappingProxyType
@@ -27,6 +28,7 @@ from matplotlib.figure import Figure
 from gensweep import figures
 from gensweep.errors import InputError, close_match
 from gensweep.figures.origin import provenance
+from gensweep.rows import COLUMNS
 from gensweep.sweep.identity import SCIENCE
 from gensweep.table.read import load, name_of
 from gensweep.table.shards import spreadsheet
@@ -52,11 +54,11 @@ def vary(table: pd.DataFrame, *knobs: str) -> None:
     """Refuse a table in which a knob moved other than these and ``seed``.
 
     Raises:
-        InputError: Names that knob and its values, or the one of ``knobs`` that the table lacks.
+        InputError: Names that knob and its values, or the one of ``knobs`` and ``seed`` that the table lacks.
     """
-    for knob in knobs:
+    for knob in (*knobs, "seed"):
         if knob not in table:
-            raise InputError(f"the table has no column {knob}, which this figure varies")
+            raise InputError(f"the table has no column {knob}, which this figure needs")
     for knob in moving(table):
         if knob not in (*knobs, "seed"):
             values = ", ".join(map(str, runs(table)[knob].unique()))
@@ -168,8 +170,18 @@ def draw(name: str, table: pd.DataFrame | Path, folder: Path) -> list[Path]:
             also = artist.also(table) if hasattr(artist, "also") else {}
             return save(name, figure, drawn, table, folder, also)
         except ODD as error:  # a table that was cut or changed by hand, or has too little to draw
-            kind, where = type(error).__name__, "`gensweep --debug figure` shows where"
-            raise InputError(f"{name} cannot be drawn from this table ({kind}: {error}); {where}") from error
+            raise InputError(refusal(name, table, error)) from error
+
+
+def refusal(name: str, table: pd.DataFrame, error: Exception) -> str:
+    """What this table lacks, in a sentence, as far as the error tells."""
+    named = re.findall(r"'([\w.]+)'", str(error))
+    if lacking := [c for c in named if c not in table and c.partition(".")[0] in (*COLUMNS, *SCIENCE)]:
+        return f"the table has no column {lacking[0]}, which {name} needs"
+    if re.search(r"\b(nan|inf|infinity|log-scaled)\b", str(error), re.IGNORECASE):
+        return f"{name} cannot be drawn: numbers that it needs are missing from this table, or infinite"
+    kind, where = type(error).__name__, "`gensweep --debug figure` shows where"
+    return f"{name} cannot be drawn from this table ({kind}: {error}); {where}"
 
 
 def drawn_from(name: str) -> tuple[str, ...]:

@@ -186,12 +186,18 @@ def ratio(drawn: pd.DataFrame, net: str, row: str) -> float:
     return float(own.get(row, math.nan) / own.get("small", math.nan))
 
 
+def times(drawn: pd.DataFrame, net: str, row: str) -> str:
+    """That ratio in words; a sharpness that is missing, infinite or 0 gives none."""
+    found = ratio(drawn, net, row)
+    return f"{found:.2g} times as sharp" if math.isfinite(found) else "no ratio of finite sharpness"
+
+
 def said(drawn: pd.DataFrame, table: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Any]:
     """The caption, the footnote and the numbers behind them."""
     titles = {net: batches.title(drawn[drawn["model.name"] == net]) for net in batches.nets(drawn)}
     message = "; ".join(
-        f"{title}: {ratio(drawn, net, 'large'):.2g} times as sharp after as "
-        f"many epochs, {ratio(drawn, net, 'large, updates'):.2g} after as many updates"
+        f"{title}: {times(drawn, net, 'large')} after as many epochs, "
+        f"{times(drawn, net, 'large, updates')} after as many updates"
         for net, title in titles.items()
     )
     box = settings(numbers(table, "box_sharpness", WHOLE))

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gensweep.claims.claim import MOST_UNSOUND
 from gensweep.claims.granulated import interval, psi, worst
 from gensweep.claims.statistic import estimate
 from gensweep.claims.units import moving
@@ -21,7 +22,8 @@ ALT = (
     "A matrix of Kendall's tau, a row per measure, a column per knob that moved; one colour where "
     "a measure rises with the generalisation gap, another where it falls, the number in each cell; beside "
     "it the granulated tau of each measure with its interval, and the share of pairs of runs that it orders "
-    "wrongly in its worst environment."
+    "wrongly where it does so most often. Grey names and hollow dots: most of the "
+    "measure's numbers are not sound."
 )
 # Label: measure, quantity, and −1 where a small value is said to be bad.
 MEASURES = {
@@ -39,7 +41,7 @@ MEASURES = {
     "adaptive, worst ℓ₂": ("adaptive_sharpness", "worst_l2", 1),
     "adaptive, worst ℓ∞": ("adaptive_sharpness", "worst_linf", 1),
     "adaptive, average": ("adaptive_sharpness", "average_l2", 1),
-    "same, logits normalised": ("adaptive_sharpness", "average_l2_logit_normalised", 1),
+    "adaptive, average, logits normalised": ("adaptive_sharpness", "average_l2_logit_normalised", 1),
     "magnitude-aware 1/α′²": ("magnitude_sharpness", "inverse_alpha_squared", 1),
     "magnitude-aware 1/σ′²": ("magnitude_sharpness", "inverse_sigma_squared", 1),
     "relative loss rise": ("perturbation", "mean_relative_loss_rise", 1),
@@ -61,6 +63,7 @@ TOGETHER = (
     "data_seed",
     "poison_size",
 )  # never a sweep of its own; the last goes with the poison factor
+GREY = "0.55"
 
 
 def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
@@ -78,6 +81,9 @@ def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     figure = Figure(figsize=(DOUBLE, 0.205 * len(labels) + 1.5), layout="constrained")
     matrix, dots, errors = figure.subplots(1, 3, sharey=True, width_ratios=(len(knobs) * 0.62, 2, 1.5))
     cells(matrix, drawn, knobs, labels)
+    doubted = set(drawn.loc[drawn["unsound"] > MOST_UNSOUND, "label"])
+    for name in matrix.get_yticklabels():
+        name.set_color(GREY if name.get_text() in doubted else "black")
     bars(dots, drawn[drawn["sweep"] == "granulated"], labels, "granulated τ [95 %]", 0.0)
     bars(errors, drawn[drawn["sweep"] == "worst"], labels, "worst sign error", 0.5)
     dots.set_xlim(-1, 1)
@@ -108,10 +114,10 @@ def of_measure(
     table: pd.DataFrame, first: pd.DataFrame, label: str, knobs: list[str]
 ) -> list[dict[str, Any]]:
     """τ of one measure within each sweep, pooled and granulated, and its worst environment."""
-    values = one_each(table, label)
-    if values is None:
+    picked = one_each(table, label)
+    if picked is None:
         return []
-    here = first.assign(value=values)[lambda r: np.isfinite(r["value"]) & np.isfinite(r["gap"])]
+    here = first.assign(**picked)[lambda r: np.isfinite(r["value"]) & np.isfinite(r["gap"])]
     alike = [*knobs, "seed"]
     taus = {knob: psi(here, knob, alike) for knob in knobs}
     found = {SPOKEN.get(k, k): interval([t]) for k, t in taus.items()}
@@ -124,20 +130,22 @@ def of_measure(
     return [
         {"label": label, "measure": measure, "quantity": quantity, "sweep": sweep}
         | e._asdict()
-        | {"environment": where if sweep == "worst" else ""}
+        | {"environment": where if sweep == "worst" else "", "unsound": (here["status"] != "ok").mean()}
         for sweep, e in found.items()
     ]
 
 
-def one_each(table: pd.DataFrame, label: str) -> pd.Series | None:
-    """The number of each run, larger where the gap ought to be; of several scales the largest."""
+def one_each(table: pd.DataFrame, label: str) -> pd.DataFrame | None:
+    """Value and status of each run, larger where the gap ought to be; of several scales the largest."""
     measure, quantity, sign = MEASURES[label]
     found = table[(table["measure"] == measure) & (table["quantity"] == quantity)]
     found = found[found["split"].isin(("train", ""))].sort_values(["index", "x"])
     if found["value"].notna().sum() < 3:
         return None
-    picked = found.groupby("run_id")["value"]
-    return sign * (picked.first() if quantity == "eigenvalue" else picked.last())
+    found = found[found["value"].notna()].drop_duplicates(
+        "run_id", keep="first" if quantity == "eigenvalue" else "last"
+    )
+    return found.set_index("run_id")[["value", "status"]].assign(value=lambda r: sign * r["value"])
 
 
 def cells(axes: Axes, drawn: pd.DataFrame, knobs: list[str], labels: list[str]) -> None:
@@ -159,12 +167,14 @@ def cells(axes: Axes, drawn: pd.DataFrame, knobs: list[str], labels: list[str]) 
 
 
 def bars(axes: Axes, points: pd.DataFrame, labels: list[str], title: str, chance: float) -> None:
-    """A dot and its interval per measure, and where chance would put it."""
+    """A dot and its interval per measure, hollow where in doubt, and where chance would put it."""
     found = points.set_index("label").loc[labels]
-    place = np.arange(len(labels))
+    place, colour = np.arange(len(labels)), matplotlib.colormaps["PuOr"](0.95)
     axes.axvline(chance, color="0.7", linewidth=0.8, zorder=0)
-    axes.hlines(place, found["low"], found["high"], color=matplotlib.colormaps["PuOr"](0.95), linewidth=1)
-    axes.plot(found["value"], place, "o", color=matplotlib.colormaps["PuOr"](0.95), markersize=3.5)
+    axes.hlines(place, found["low"], found["high"], color=colour, linewidth=1)
+    for loose, face in ((False, colour), (True, "white")):
+        here = (found["unsound"] > MOST_UNSOUND) == loose
+        axes.plot(found["value"][here], place[here], "o", color=colour, mfc=face, markersize=3.5)
     if found["value"].isna().all():
         axes.text(0.5, 0.5, "too few pairs", transform=axes.transAxes, ha="center", rotation=90)
     axes.set_xlabel(title)
@@ -173,25 +183,41 @@ def bars(axes: Axes, points: pd.DataFrame, labels: list[str], title: str, chance
 
 def said(drawn: pd.DataFrame, fitted: pd.DataFrame, missed: int) -> dict[str, Any]:
     """The caption, the footnote and the numbers behind them."""
-    granulated = drawn[drawn["sweep"] == "granulated"].set_index("label")["value"]
-    errors = drawn[drawn["sweep"] == "worst"].set_index("label")["value"]
-    best, least = granulated.idxmax(), granulated.idxmin()
-    robust = int((errors < 0.5).sum())
+    doubted = drawn[drawn["unsound"] > MOST_UNSOUND]["label"].nunique()
+    unsound = (
+        f"grey name, hollow: most of its numbers are bounds, not converged or carried by few rays "
+        f"({doubted} of {drawn['label'].nunique()} measures)"
+    )
     n = fitted["run_id"].nunique()
-    unsound = fitted[(fitted["status"] != "ok") & fitted["value"].notna()]["run_id"].nunique()
     footnote = (
         f"Kendall’s τ with the gap (test − train error), n = {n} runs; 95 % intervals"
         + (f"; {counted(range(missed), 'did not reach the target loss')}" if missed else "")
-        + "\nworst sweep: pairs of runs between which one knob moves, with gaps two standard errors apart"
-        f"\n{unsound} runs have numbers that are bounds or not converged"
+        + "\nworst sign error: share of the pairs ordered wrongly, of the knob where it is largest; in a "
+        "pair that knob alone moves, and\nthe gaps lie two standard errors apart"
+        + f"\n{unsound}"
+        * bool(doubted)
     )
-    caption = (
-        f"Granulated τ: {granulated[least]:+.2f} ({least}) to {granulated[best]:+.2f} ({best}); "
-        f"{robust} of {len(errors)} measures order fewer than half of all pairs wrongly where they are worst."
-    ).replace("-", "−")
     return {
-        "caption": f"{caption} {footnote}",
+        "caption": f"{message(drawn)} {footnote}",
         "footnote": footnote,
         "filters": {"target_reached": 1, "quantities": [f"{m}.{q}" for m, q, _ in MEASURES.values()]},
         "n": {s: int(g["n"].max()) for s, g in drawn.groupby("sweep")},
     }
+
+
+def message(drawn: pd.DataFrame) -> str:
+    """The ends of the granulated τ and how many measures are robust, of those whose numbers are sound."""
+    sound = drawn[drawn["unsound"] <= MOST_UNSOUND]
+    granulated = sound[sound["sweep"] == "granulated"].set_index("label")["value"].dropna()
+    if granulated.empty:
+        return (
+            "No measure has mostly sound numbers in enough runs, so that none can be said to go with the gap."
+        )
+    errors = sound[sound["sweep"] == "worst"].set_index("label")["value"].dropna()
+    best, least = granulated.idxmax(), granulated.idxmin()
+    robust = int((errors < 0.5).sum())
+    return (
+        f"Granulated τ: {granulated[least]:+.2f} ({least}) to {granulated[best]:+.2f} ({best}). Measures "
+        f"with mostly sound numbers: {len(granulated)}; of these with a worst sign error "
+        f"below one half: {robust}."
+    ).replace("-", "−")

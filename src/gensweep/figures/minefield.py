@@ -155,7 +155,7 @@ def spread(axes: Axes, apart: pd.DataFrame) -> None:
         axes.plot(here["epoch"], here["value"], mark, color=colour, label=quantity, markersize=3.5)
     whole = apart.attrs["path"]
     axes.axhline(whole, color="0.4", linewidth=0.9, linestyle=(0, (4, 2)), label="path: beginning to end")
-    axes.set(xlabel="branched off after epoch", title="distance of a bad minimum (weight)")
+    axes.set(xlabel="branched off after epoch", title="distance of a bad minimum, ‖Δθ‖₂")
     axes.set_ylim(0, 1.75 * max(whole, apart["value"].max()))
     axes.legend(loc="upper right", labelspacing=0.2)
 
@@ -215,11 +215,11 @@ def said(
         f"Median barrier on the training set {train['value'].median():.3g} nats over {len(train)} lines of "
         f"{seeds}. {lost}",
     )
-    told = f"map, distances and lines: {one}; barriers: {len(train)} of {seeds}"
-    told += f"; perplexity {asked:g}"
+    told = f"map, distances and lines: {one}; barriers: on {len(train)} lines, of {seeds}\n"
+    told += f"perplexity {asked:g}; a t-SNE map keeps neighbours, not distances\n{lost}"
     return {
         "caption": " ".join(caption).strip(),
-        "footnote": told + "; a t-SNE map keeps neighbours, not distances" + (f"\n{lost}" if lost else ""),
+        "footnote": told.strip(),
         "filters": {
             "measure": ["trajectory", "interpolation", "error"],
             "run_id": sorted(points["run_id"].unique()),

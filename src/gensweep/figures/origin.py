@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import matplotlib
@@ -30,6 +31,16 @@ def notes(table: pd.DataFrame) -> list[str]:
     return sorted(set(table["data_note"].dropna()) - {""})
 
 
+def in_words(caption: str) -> str:
+    """A caption in which a number that is not there, or not finite, is words.
+
+    >>> in_words("from nan% to +inf, ρ = +nan [+nan, +nan]; 3 nanometres")
+    'from no number to infinite, ρ = no number; 3 nanometres'
+    """
+    caption = re.sub(r"[+−-]?\bnan\b( [\[(][+−-]?nan(, |–)[+−-]?nan[\])])?%?", "no number", caption)
+    return re.sub(r"[+−-]?\binf\b%?", "infinite", caption)
+
+
 def provenance(name: str, artist: Any, drawn: pd.DataFrame, table: pd.DataFrame) -> dict[str, Any]:
     """Which runs, commits, versions and filters stand behind the figure, and what to doubt about it."""
     ids = drawn["run_id"].unique() if "run_id" in drawn else table["run_id"].unique()
@@ -43,7 +54,7 @@ def provenance(name: str, artist: Any, drawn: pd.DataFrame, table: pd.DataFrame)
         "title": artist.TITLE,
         "alt": artist.ALT,
         "experiment": values("experiment") if "experiment" in used else [],
-        "message": drawn.attrs.get("caption", ""),
+        "message": in_words(drawn.attrs.get("caption", "")),
         "filters": drawn.attrs.get("filters", {}),
         "n_per_point": drawn.attrs.get("n", {}),
         "points": len(drawn),

@@ -143,13 +143,19 @@ def words(points: pd.DataFrame) -> str:
     """Both correlations of a scatter plot, with their intervals."""
     x, y = points["rise"].to_numpy(), points["gap"].to_numpy()
     both = {"Pearson r": correlation(x, y, ranks=False), "Spearman ρ": correlation(x, y)}
-    lines = [f"{name} = {spoken(e)}" for name, e in both.items()]
+    lines = [f"{name} {spoken(e)}" for name, e in both.items()]
     return f"{lines[0]}\n{lines[1]}, n = {both['Spearman ρ'].n}"
 
 
 def spoken(estimate: Estimate) -> str:
-    """As in a caption."""
-    return f"{estimate.value:+.2f} [{estimate.low:+.2f}, {estimate.high:+.2f}]".replace("-", "−")
+    """As in a caption, after the name of what it is.
+
+    >>> spoken(Estimate(-0.5, -0.75, 0.25, 9)), spoken(Estimate(np.nan, np.nan, np.nan, 1))
+    ('= −0.50 [−0.75, +0.25]', 'undefined')
+    """
+    if np.isnan(estimate.value):
+        return "undefined"
+    return f"= {estimate.value:+.2f} [{estimate.low:+.2f}, {estimate.high:+.2f}]".replace("-", "−")
 
 
 def forest(axes: Axes, noise: str, estimates: dict[tuple[float, str], Estimate]) -> None:
@@ -178,16 +184,18 @@ def said(
     accuracy = numbers(table, "error", "accuracy", split="test").set_index("run_id")["value"]
     alike = first.index[first["train_size"] == size]
     protocol = (
-        f"{len(alike)} networks trained alike on {size:,.0f} examples (mean test accuracy "
-        f"{accuracy[alike].mean():.1%}); rise: mean of {draws} alterations, on the whole training set"
+        f"{len(alike)} network{'s' * (len(alike) != 1)} trained alike on {size:,.0f} examples (mean test "
+        f"accuracy {accuracy[alike].mean():.1%}); rise: mean of {draws} alterations, on the whole "
+        "training set"
     )
     at = middle(drawn), "alike"
     sizes = at[0], "sizes"
     relative = found["relative"]
     message = (
-        f"Trained alike, rise under noise of {at[0]:g}·|θᵢ| and gap: ρ = {spoken(relative[at])}, and "
-        f"{spoken(relative[at[0], 'alike, partial'])} with train loss and weight norm held fixed; over "
-        f"training sets of several sizes ρ = {spoken(relative[sizes])}."
+        f"Trained alike, rise under noise of {at[0]:g}·|θᵢ| and gap: ρ {spoken(relative[at])} "
+        f"(n = {relative[at].n}), with train loss and weight norm held fixed ρ "
+        f"{spoken(relative[at[0], 'alike, partial'])}; over training sets of several sizes ρ "
+        f"{spoken(relative[sizes])} (n = {relative[sizes].n})."
     )
     lost = "; ".join(filter(None, [unended(table), flaws(drawn)]))
     return {

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from gensweep.errors import InputError
 from gensweep.figures.base import COLUMN, DOUBLE, absent, counted, flaws, numbers
 from gensweep.figures.data_sets import by_data, labelled, title
 
@@ -27,11 +28,16 @@ def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 
     Error: The band is min–max over seeds, not a confidence interval.
 
+    Raises:
+        InputError: No accuracy is ``ok``, or another knob moved.
+
     Source: Huang et al. 2019 (1906.03291), accuracy against the level of poisoning.
     """
     parts = by_data(table, "poison_factor")
     drawn = pd.concat([curves(accuracies(rows)).assign(data=name) for name, rows in parts.items()])
     drawn = drawn.reset_index(drop=True)
+    if not drawn["n"].any():
+        raise InputError("no accuracy in this table is ok, so that there is nothing to draw")
     drawn.attrs.update(said(drawn, parts))
     figure = Figure(figsize=(COLUMN if len(parts) == 1 else DOUBLE, 2.7), layout="constrained")
     panels = figure.subplots(1, len(parts), sharey=True, squeeze=False)[0]
@@ -137,7 +143,9 @@ def lacking(rows: pd.DataFrame, where: str) -> str:
 
 def message(drawn: pd.DataFrame) -> str:
     """From where to where the accuracies go; one value, where β was not swept."""
-    means = drawn.pivot(index="poison_factor", columns="split", values="mean")
+    means = drawn.pivot(index="poison_factor", columns="split", values="mean").dropna()
+    if means.empty:
+        return "No poison factor has a sound accuracy on both sets."
     first, last = means.iloc[0], means.iloc[-1]
     return (
         f"From β = {first.name:g} to β = {last.name:g} training accuracy goes from {first.train:.1%} to "

@@ -107,6 +107,8 @@ def signed(rho: Estimate) -> str:
     >>> signed(Estimate(-0.5, -0.75, 0.25, 9))
     '−0.50 [−0.75, +0.25]'
     """
+    if np.isnan(rho.value):
+        return "undefined"
     return f"{rho.value:+.2f} [{rho.low:+.2f}, {rho.high:+.2f}]".replace("-", "−")
 
 
@@ -145,7 +147,7 @@ def said(drawn: pd.DataFrame, parts: dict[str, pd.DataFrame]) -> dict[str, Any]:
         labelled(n, several) + missing(rows, drawn) for n, rows in parts.items() if missing(rows, drawn)
     ]
     lost = "; ".join(filter(None, [hollow(drawn), *doubts]))
-    strong = " ".join(labelled(n, several) + strongest(drawn[drawn["data"] == n]) for n in parts)
+    strong = " ".join(labelled(n, several) + overall(drawn[drawn["data"] == n]) for n in parts)
     return {
         "caption": f"{strong} {'; '.join(walks)}. {lost}".strip(),
         "footnote": "\n".join([legend, "bars: one standard error over rays", *walks, lost]).strip(),
@@ -180,13 +182,19 @@ def missing(table: pd.DataFrame, drawn: pd.DataFrame) -> str:
     return "; ".join(filter(None, [gone, counted(stopped, "did not reach the target loss"), loose]))
 
 
-def strongest(drawn: pd.DataFrame) -> str:
-    """The message: the range of the correlations over cutoffs and estimators."""
-    found = [
-        correlation(points["gap"], points["value"]).value
-        for _, points in drawn.groupby(["quantity", "cutoff"])
-    ]
-    if np.isnan(found).all():
+def overall(drawn: pd.DataFrame) -> str:
+    """The message: how far the correlations of all cutoffs and estimators reach, over how many runs each."""
+    groups = drawn.groupby(["quantity", "cutoff"])
+    every = [correlation(points["gap"], points["value"]) for _, points in groups]
+    found = pd.DataFrame([rho for rho in every if not np.isnan(rho.value)], columns=Estimate._fields)
+    if found.empty:
         return "Too few runs for a rank correlation of volume with the gap."
-    span = f"{np.nanmin(found):+.2f} to {np.nanmax(found):+.2f}".replace("-", "−")
-    return f"Rank correlation of volume with the gap: {span} over cutoffs and estimators."
+    span = f"{found['value'].min():+.2f} to {found['value'].max():+.2f}"
+    bounds = f"{found['low'].min():+.2f} to {found['high'].max():+.2f}"
+    seeds, betas = drawn["seed"].nunique(), drawn["poison_factor"].nunique()
+    n = f"n = {found['n'].min()}" + f" to {found['n'].max()}" * (found["n"].nunique() > 1)
+    return (
+        f"Spearman's ρ of volume with the gap lies from {span}, its 95 % intervals from {bounds}, over "
+        f"{len(found)} pairs of an estimator and a cutoff; each of {n} runs ({seeds} seeds × {betas} poison "
+        "factors)."
+    ).replace("-", "−")

@@ -129,14 +129,14 @@ def claims(args: argparse.Namespace) -> int:
     """``claims``."""
     source = existing_table(args.table or args.outputs / "table.parquet")
     from gensweep.claims.claim import judge
-    from gensweep.claims.sheet import lines, sheet
+    from gensweep.claims.sheet import check_place, lines, sheet
     from gensweep.claims.written import claims as published
     from gensweep.table.read import load
     from gensweep.table.shards import spreadsheet
     from gensweep.table.store import write_atomically
 
-    if args.file and args.file.is_dir():
-        raise InputError(f"-o {args.file} is a folder; name a file in it")
+    if args.file:
+        check_place(args.file)
     table = load(source)
     verdicts = [judge(claim, table) for claim in published()]
     print(*lines(verdicts), sep="\n")

@@ -106,7 +106,8 @@ GRID = (9, 25, 81, 225, 625)
 CURVES = [
     Curve("surface", "MLP-20", "grid points", GRID, lambda n: grid(n, 20, 2000)),
     Curve("surface", "CNN-8", "grid points", GRID[:4], lambda n: grid(n, 8, 500, True)),
-    Curve("surface", "MLP-20", "examples", (1000, 2000, 4000, 8000, 16000, 32000), lambda n: grid(25, 20, n)),
+    Curve("surface", "MLP-20", "examples", (1000, 2000, 4000, 8000, 16000, 32000),
+          lambda n: grid(441, 20, n)),
     Curve("surface", "CNN-8", "examples", (500, 1000, 2000, 4000, 8000), lambda n: grid(9, 8, n, True)),
     Curve("surface", "MLP", "parameters", (32, 64, 128, 256, 512, 1024), lambda h: grid(25, h, 1000)),
     Curve("surface", "CNN", "parameters", (4, 8, 16, 32, 64), lambda h: grid(9, h, 500, True)),

@@ -105,7 +105,8 @@ def test_the_walk_over_a_plane_gives_the_losses_of_ours(bench, net):
 
 def test_perturbed_networks_lose_as_ours_and_are_put_back(bench, net):
     noise, patterns = bench("jobs.noise"), bench("patterns")
-    ours = [noise.losses(net, noise.risk_of(net)(net.theta_P))]
+    risk = noise.risk_of(net)
+    ours = [noise.losses(net, risk, risk(net.theta_P))]
     assert noise.apart(ours, noise.set_and_walked(net, 3)) < 1e-6
     assert noise.apart(ours, noise.added_and_walked(net, 3)) < 1e-6
     before = [p.clone() for p in net.model.parameters()]

@@ -26,11 +26,10 @@ TOLERANCE = 1e-5  # of a loss, relative
 def rows() -> Iterator[Ratio]:
     """Two small perceptrons, per evaluation of all examples; and one search on fewer."""
     nets = [perceptron(20, 60_000, seed) for seed in range(2)]
-    bases = [risk_of(net)(net.theta_P) for net in nets]
+    risks = [risk_of(net) for net in nets]  # examples are ready, as theirs are
+    bases = [risk(net.theta_P) for net, risk in zip(nets, risks, strict=True)]
     # Both kinds of noise, and the loss at the centre is left out of the count.
-    ours = Way(
-        lambda: [losses(net, base) for net, base in zip(nets, bases, strict=True)], len(nets) * 2 * DRAWS
-    )
+    ours = Way(lambda: [losses(*one) for one in zip(nets, risks, bases, strict=True)], len(nets) * 2 * DRAWS)
     for peer, theirs, count, goal, note in (
         ("loss-landscape pattern", set_and_walked, 3, 15, "DataLoader of 128"),
         ("r.-g.-measures pattern", added_and_walked, 1, 45, "noise added and taken off, DataLoader of 5000"),
@@ -47,9 +46,9 @@ def risk_of(net: Subject) -> Risk:
     return Risk(net.solution, net.data.train, net.data)
 
 
-def losses(net: Subject, base: float) -> np.ndarray:
+def losses(net: Subject, risk: Risk, base: float) -> np.ndarray:
     """Ours: the loss under each draw of absolute noise."""
-    found = Perturbation(scale=SCALE, draws=DRAWS)(net.solution, net.data, RNG)
+    found = Perturbation(scale=SCALE, draws=DRAWS).alter(risk, net.theta_P, RNG)
     return base + np.array([row.value for row in found if row.quantity == "loss_rise"])
 
 

@@ -36,7 +36,7 @@ class Forward:
         return quick(self.model, partial(self, self.theta_P), self.layout.unpack(self.theta_P), self.x)
 
     def at(self, theta_P: Tensor, buffers: Buffers) -> Callable[[Tensor], Tensor]:
-        """The same as a function of the batch, prepared for several; without derivatives, and quick."""
+        """The same as a function of the batch, prepared for several and quick; rounding is another."""
         if self._quick is None:
             return partial(self, theta_P, buffers=buffers)
         return self._quick.at({**self.layout.unpack(theta_P), **buffers})

@@ -243,7 +243,7 @@ class Risk:
 
     def _share(self, point: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """What a chunk adds to the mean loss."""
-        share = self.per_example(self.forward(point, x).double(), y).sum() / len(self)
+        share = self.per_example(self.forward.at(point, {})(x).double(), y).sum() / len(self)
         if not share.requires_grad:
             raise NoDerivative("autograd finds no way from the loss to the parameters: a no_grad, a detach?")
         return share

@@ -35,7 +35,7 @@ class Found(NamedTuple):
 
 def nets() -> list[Subject]:
     """Two perceptrons and a small residual network on few images: PyHessian takes minutes on more."""
-    return [perceptron(20, 2000), perceptron(512, 2000), residual(8, 512).first(64)]
+    return [perceptron(20, 2000), perceptron(512, 2000), residual(8, 512).first(32)]
 
 
 def rows() -> Iterator[Ratio]:

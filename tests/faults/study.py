@@ -13,9 +13,10 @@ from gensweep.table.shards import decoded
 from gensweep.table.store import Store
 from tests.waiting import wait_for
 
-# Three runs of a second each; a test that needs time to strike makes one of them longer.
+# Three runs of a second each; a test that needs time to strike makes one of them longer. A convolutional
+# network is evaluated point by point, so that a measure can be struck at a point.
 WORDS = (
-    "train_size=40 model.widths=[4] measure=[error,slice] measure.slice.points=8 "
+    "train_size=40 model=cnn model.width=2 measure=[error,slice] measure.slice.points=8 "
     "budget.max_epochs=30 seed=0,1,2 hardware.jobs=2"
 )
 STRIKE = Path(__file__).parent / "strike"

@@ -52,6 +52,12 @@ def table():
     return load(TABLES)
 
 
+@pytest.fixture(scope="module")
+def verdicts(table):
+    """Of every claim; half a minute of bootstraps."""
+    return [judge(claim, table) for claim in claims()]
+
+
 @pytest.mark.slow
 def test_every_figure_is_redrawn_byte_for_byte_without_torch(drawn):
     first, second = drawn
@@ -62,16 +68,14 @@ def test_every_figure_is_redrawn_byte_for_byte_without_torch(drawn):
     assert not differ
 
 
-def test_the_gallery_is_that_of_the_tables(drawn, table):
+def test_the_gallery_is_that_of_the_tables(drawn, verdicts):
     about = {name: json.loads((drawn[0] / f"{name}.json").read_text()) for name in gallery.figures()}
-    verdicts = [judge(claim, table) for claim in claims()]
     assert gallery.PAGE.read_text() == gallery.page(verdicts, about), "run `make docs`"
     for name in gallery.figures():
         assert (gallery.PICTURES / f"{name}.png").stat().st_size > 5000
 
 
-def test_every_claim_has_a_verdict_from_rows_that_are_there(table):
-    verdicts = [judge(claim, table) for claim in claims()]
+def test_every_claim_has_a_verdict_from_rows_that_are_there(verdicts):
     assert len(verdicts) >= 30
     empty = [v.claim.id for v in verdicts if v.why.startswith(("no rows", "no runs", "the table has no"))]
     assert not empty

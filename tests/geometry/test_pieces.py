@@ -20,7 +20,7 @@ from gensweep.rng import Stream
 
 @pytest.mark.parametrize(
     ("channels", "dtype", "expected"),
-    [(1, torch.float32, 8192), (4, torch.float32, 2048), (4, torch.float64, 1024), (1024, torch.float32, 50)],
+    [(1, torch.float32, 4096), (4, torch.float32, 1024), (4, torch.float64, 512), (1024, torch.float32, 50)],
 )
 def test_the_largest_output_of_any_layer_decides(channels, dtype, expected):
     """16 × 16 pixels; the layers before and behind put out less."""
@@ -32,7 +32,7 @@ def test_the_largest_output_of_any_layer_decides(channels, dtype, expected):
 
 def test_the_networks_of_the_papers():
     """ResNet-20: 16 channels of 32 × 32 pixels, 64 KB; the digits perceptron: all of the set at once."""
-    shapes = {ResNet((3, 32, 32), 10, 20): ((3, 32, 32), 128), MLP((1, 8, 8), 10, [256]): ((1, 8, 8), 8192)}
+    shapes = {ResNet((3, 32, 32), 10, 20): ((3, 32, 32), 64), MLP((1, 8, 8), 10, [256]): ((1, 8, 8), 4096)}
     for model, (shape, expected) in shapes.items():
         assert piece(model.eval(), model, torch.zeros(3, *shape)) == expected
 

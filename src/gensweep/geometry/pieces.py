@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-MOST_BYTES = 8 * 2**20  # of one layer's outputs: what is larger waits for fresh pages at every call
+MOST_BYTES = 4 * 2**20  # of one layer's outputs: what is larger waits for fresh pages at every call
 LEAST = 50  # examples, below which calls themselves cost more than what they do
 
 
 def piece(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> int:
-    """Examples per forward pass: as many as keep the outputs of every layer within 8 MB, and 50 at least.
+    """Examples per forward pass: as many as keep the outputs of every layer within 4 MB, and 50 at least.
 
     More at once would be slower as well as larger, and losses are summed in float64 either way.
 
@@ -23,7 +23,7 @@ def piece(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> int:
         x: Examples, two of which are passed: alone, one has no variance.
 
     >>> piece(layer := nn.Linear(2, 1024), layer, torch.zeros(10, 2))
-    2048
+    1024
     """
     x, sizes = x[:2], [1]
 

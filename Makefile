@@ -42,8 +42,9 @@ quickstart: $(READY) ## the poison sweep on embedded digits: table, figures, rep
 	  $(BIN)/gensweep figure $$name --table outputs/quickstart/table.parquet -o outputs/quickstart || exit; done
 	$(BIN)/gensweep report --table outputs/quickstart/table.parquet -o outputs/quickstart/report.html
 
+# Three, since a quarter of the time they wait for processes that they have started.
 test: $(READY) ## the whole test suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-faults: $(READY) ## every fault of every kind, with the table fault × oracle
 	$(BIN)/python -m pytest tests -n 2 --dist loadfile -m 'faults or fault'

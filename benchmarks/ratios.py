@@ -124,7 +124,7 @@ def compared(
         try:
             times, answers = zip(*(timed(theirs) for _ in range(2)), strict=True)
         except ImportError as error:
-            return absent(job, network, peer, f"not installed: {error.name}; make bench installs it")
+            return absent(job, network, peer, f"not installed: {error.name}")
         except Exception as error:  # a finding, whatever it is
             return absent(job, network, peer, f"fails: {type(error).__name__}: {str(error)[:60]}")
         with quick_products():

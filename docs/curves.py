@@ -36,35 +36,21 @@ def picture(found: pd.DataFrame) -> Figure:
 
 def panel(axes: Axes, against: str, lines: Sequence[tuple[str, str, pd.DataFrame]]) -> None:
     """The curves against one kind of size."""
-    for i, (_, _, points) in enumerate(lines):
+    alike = len({measure for measure, _, _ in lines}) == 1
+    for i, (measure, network, points) in enumerate(lines):
         spread = [points["seconds"] - points["low"], points["high"] - points["seconds"]]
         place = points["size"], points["seconds"], spread
-        axes.errorbar(*place, color=f"C{i}", marker=MARKERS[i], markersize=3)
-    measures = {measure for measure, _, _ in lines}
-    title = f"{against}: {measures.pop()}" if len(measures) == 1 else against
+        name = network if alike else f"{measure}, {network}"
+        axes.errorbar(*place, color=f"C{i}", marker=MARKERS[i], markersize=3, label=name)
+    title = f"{against}: {lines[0][0]}" if alike else against
     axes.set(xscale="log", yscale="log", title=title)
     if len(lines) > 1:
-        name_lines(axes, lines)
+        axes.legend(fontsize=6, loc="best", handlelength=1.2, labelspacing=0.3, frameon=False)
     scales(axes, [points for _, _, points in lines])
 
 
-def name_lines(axes: Axes, lines: Sequence[tuple[str, str, pd.DataFrame]]) -> None:
-    """Names where the lines end, in their colours; the one that ends first has no room to its right."""
-    ends = sorted(points["size"].max() for _, _, points in lines)
-    alike = len({measure for measure, _, _ in lines}) == 1
-    for i, (measure, network, points) in enumerate(lines):
-        end = points["size"].max()
-        at = points.iloc[0 if end == ends[0] and not alike else -1]
-        room = {"xytext": (4, -2 if end == ends[-1] else 2)}
-        if end == ends[0]:
-            room = {"xytext": (0, 5), "ha": "center"} if alike else {"xytext": (4, 12)}
-        text = network if alike else f"{measure}, {network}"
-        place = at["size"], at["seconds"]
-        axes.annotate(text, place, textcoords="offset points", fontsize=7, color=f"C{i}", **room)
-
-
 def scales(axes: Axes, lines: Sequence[pd.DataFrame]) -> None:
-    """Whole decades upwards, room for names to the right, and the line in proportion."""
+    """Whole decades upwards, room for the legend to the right, and the line in proportion."""
     points = pd.concat(lines)
     sizes, bottom = sorted(points["size"].unique()), 10 ** math.floor(math.log10(points["seconds"].min()))
     axes.set_ylim(bottom, 10 ** math.ceil(math.log10(points["seconds"].max())))
